@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The root under which /proc, /sys, /dev and /etc are looked up: "/" in production, a fixture tree
+ * in tests, another machine's dump for diagnosis. Paths are relative to it ("proc/meminfo").
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/macro.h"
+
+typedef struct RootDir RootDir;
+
+/* Opens path ("/" for the real machine). Returns 0 or -errno; *ret is freed by rootdir_free(). */
+int rootdir_new(const char *path, RootDir **ret);
+RootDir *rootdir_free(RootDir *root);
+DEFINE_CLEANUP_FUNC(RootDir, rootdir_free)
+
+/* The path given to rootdir_new(), for messages. Borrowed. */
+const char *rootdir_path(const RootDir *root);
+
+/* openat() below the root with O_CLOEXEC added. Returns a descriptor that the caller owns, or -errno. */
+int rootdir_open(const RootDir *root, const char *path, int flags);
+
+/*
+ * Reads a small virtual file whole and NUL-terminates it.
+ * Returns its length, -EFBIG if it does not fit into size - 1 bytes, or -errno.
+ */
+ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size);
+
+/* The same, with one trailing newline removed. */
+ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, size_t size);
+
+/* The same over a descriptor kept open: pread() from offset 0, nothing allocated. */
+ssize_t rootdir_pread(int fd, char *buffer, size_t size);
+
+/* Writes text in one write(2). Returns 0 or -errno (-EIO for a short write). */
+int rootdir_write(const RootDir *root, const char *path, const char *text);
