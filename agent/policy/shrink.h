@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The guest's half of the shrink conversation: what may be taken, what has to be reclaimed first,
+ * and when to stop the host. Pure; rules S1-S8 and S14-S17 of shrink.md, constants of its section 2.
+ *
+ * Life of one step: shrink_ask() -> [the shell reclaims] -> shrink_offer() -> the host takes it,
+ * shrink_watch() on every sample -> confirmed, or vetoed. One resize (one id) has many steps; U0 and the
+ * size to return to are those of its first step.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/policy/demand.h"
+#include "agent/policy/snapshot.h"
+#include "common/vocabulary.h"
+
+typedef struct ShrinkAsk { /* a ShrinkRequest as the policy sees it */
+        uint64_t id;
+        unsigned step;
+        uint64_t bytes, remaining_bytes;
+        uint64_t deadline_usec; /* guest monotonic */
+        bool balloon, last;
+} ShrinkAsk;
+
+typedef enum ShrinkVerdict {
+        SHRINK_IDLE,    /* no step is open */
+        SHRINK_WAITING, /* a step is open, nothing to say */
+        SHRINK_RECLAIM, /* the shell is to write plan.reclaim_bytes to memory.reclaim, then call shrink_offer() */
+        SHRINK_OFFERED,   /* offered_bytes may be taken */
+        SHRINK_REFUSED,   /* reason, acceptable_bytes and hold_usec are set */
+        SHRINK_MOVED,     /* usable moved: a confirmation with delta_bytes is due */
+        SHRINK_CONFIRMED, /* the whole step has been taken: a confirmation is due, the step is closed */
+        SHRINK_VETO,      /* stop and restore: an alarm with veto_id is due; the resize is closed */
+        SHRINK_LAPSED,    /* the host took nothing by the deadline; the step is closed */
+} ShrinkVerdict;
+
+typedef struct ShrinkPlan {
+        ShrinkVerdict verdict;
+        RefusalReason reason;
+        uint64_t reclaim_bytes;    /* SHRINK_RECLAIM */
+        uint64_t offered_bytes;    /* SHRINK_OFFERED */
+        uint64_t acceptable_bytes; /* smallest usable size that would be accepted now */
+        uint64_t hold_usec;        /* SHRINK_REFUSED: for how long */
+        int64_t delta_bytes;       /* usable now less usable when this step was asked (negative when taken) */
+        uint64_t latency_usec, stall_usec; /* since the step was offered */
+} ShrinkPlan;
+
+typedef struct ShrinkState {
+        bool open;                   /* a step is open */
+        bool offered;                /* and has been offered */
+        ShrinkAsk ask;               /* the open step */
+        uint64_t first_usable_bytes; /* when the resize began */
+        uint64_t u0_bytes;           /* U when the resize began */
+        uint64_t resize_id;          /* the resize that u0 belongs to, 0 = none */
+        Snapshot at_ask, at_offer;
+        uint64_t offered_bytes;
+        uint64_t reported_usable_bytes;
+        uint64_t held_until_usec;
+        RefusalReason held_reason;
+        uint64_t settled_usec; /* when usable last moved */
+        uint64_t last_usable_bytes;
+} ShrinkState;
+
+typedef struct ShrinkConfig {
+        uint64_t margin_bytes; /* least margin after the last step; default 128 MiB, see S5 */
+        uint64_t hold_usec;    /* how long a refusal holds; default 120 s */
+} ShrinkConfig;
+
+/* A request has come. Returns SHRINK_RECLAIM, SHRINK_OFFERED or SHRINK_REFUSED. can_reclaim: memory.reclaim exists. */
+ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const ShrinkAsk *ask,
+                      const Snapshot *now, const Demand *demand, bool can_reclaim);
+
+/* The reclaim is over; now is a fresh snapshot, free_before what MemFree was before it. Returns SHRINK_OFFERED or SHRINK_REFUSED. */
+ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                        const Demand *demand, uint64_t free_before_bytes);
+
+/* On every sample. Returns any verdict but SHRINK_RECLAIM, SHRINK_OFFERED, SHRINK_REFUSED. */
+ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now);
+
+/* Ends the conversation without a word: session lost. */
+void shrink_reset(ShrinkState *state);
