@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * How much one VM may have, given its policy, the host budget and all that is committed already.
+ * Pure. Invariant: the sum of what is committed never exceeds the budget by a grant of ours, whatever
+ * guests say.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/vocabulary.h"
+#include "host-bridge/policy/decision.h"
+
+typedef struct ArbiterConfig {
+        uint64_t budget_bytes; /* for all VMs of this bridge; UINT64_MAX: unlimited */
+        bool shrink_idle;      /* take from idle guests at all */
+        uint64_t calm_before_shrink_usec;
+        uint64_t hold_after_grow_usec;
+        uint64_t hold_after_refusal_usec;
+        uint64_t dead_band_bytes; /* a surplus smaller than this is left alone */
+} ArbiterConfig;
+
+/* One VM as the arbiter sees it. Guest figures are clamped before they come here. */
+typedef struct ArbiterVm {
+        bool controlled;               /* policy has Max= */
+        bool fresh;                    /* reports are young enough; without it nothing shrinks */
+        uint64_t min_bytes, max_bytes; /* policy, in bytes of VM size */
+        uint64_t size_bytes;           /* hypervisor: now */
+        uint64_t committed_bytes;      /* hypervisor: with pending requests */
+        uint64_t ceiling_bytes;        /* hypervisor: devices' reach */
+        Urgency urgency;
+        int64_t need_bytes; /* guest: demand - usable */
+        uint64_t usable_bytes, floor_bytes;
+        uint64_t calm_since_usec;   /* urgency has been none since; 0 = it is not */
+        uint64_t last_grow_usec;    /* when a grow closed; 0 = never */
+        uint64_t last_refusal_usec; /* when a shrink was refused, vetoed or partial; 0 = never */
+        unsigned n_refusals;        /* in a row: the hold doubles, up to 16 times */
+} ArbiterVm;
+
+typedef struct ArbiterVerdict {
+        bool act; /* a resize or a denial is due */
+        DecisionKind kind;
+        DecisionRule rule;
+        uint64_t bytes;     /* DECISION_GROW: to be given; DECISION_SHRINK: to be taken */
+        uint64_t wake_usec; /* look again not later than this; USEC_INFINITY: no need */
+} ArbiterVerdict;
+
+/* committed_bytes: the sum over all VMs of the bridge, this one included. */
+ArbiterVerdict arbiter_judge(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t committed_bytes,
+                             uint64_t now_usec);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One VM's memory as its hypervisor says it is: three numbers that are never mixed (boot RAM and
+ * DIMMs, virtio-mem, balloon), read from the hypervisor and never derived from the last command. Pure.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/units.h"
+
+#define MEMORY_MODEL_DEVICES_MAX 8U
+#define MEMORY_MODEL_ID_MAX      64U
+
+typedef enum Actuator {
+        ACTUATOR_NONE,
+        ACTUATOR_BALLOON,
+        ACTUATOR_VIRTIO_MEM,
+        ACTUATOR_DIMM,
+        ACTUATOR_MAX,
+} Actuator;
+
+/* "none", "balloon", "virtio-mem", "dimm". */
+const char *actuator_to_string(Actuator actuator);
+
+typedef struct VirtioMem {
+        char id[MEMORY_MODEL_ID_MAX]; /* QOM id, /machine/peripheral/<id> */
+        uint64_t size_bytes;          /* plugged now */
+        uint64_t requested_bytes;     /* what the host last asked for */
+        uint64_t max_bytes;
+        uint64_t block_bytes; /* granularity of requested_bytes, a power of two */
+} VirtioMem;
+
+typedef struct MemoryModel {
+        bool known;
+        uint64_t boot_bytes; /* boot RAM */
+        uint64_t dimm_bytes; /* plugged DIMMs, onlined or not */
+        unsigned n_virtio_mem;
+        VirtioMem virtio_mem[MEMORY_MODEL_DEVICES_MAX];
+        bool has_balloon;
+        uint64_t balloon_actual_bytes; /* QEMU's logical size: boot + DIMMs - inflated, without virtio-mem */
+} MemoryModel;
+
+/* Bytes that the balloon holds. */
+uint64_t memory_model_balloon_bytes(const MemoryModel *model);
+
+/* What the guest has now: boot + DIMMs + plugged virtio-mem - balloon. */
+uint64_t memory_model_size_bytes(const MemoryModel *model);
+
+/* The same with every pending request fulfilled: what must be reserved in the host budget. */
+uint64_t memory_model_committed_bytes(const MemoryModel *model);
+
+/* The most the VM's own devices reach with an empty balloon. */
+uint64_t memory_model_ceiling_bytes(const MemoryModel *model);
+
+/*
+ * The value for QMP's `balloon` that leaves inflated_bytes in the balloon. QEMU subtracts the value from
+ * boot + all DIMMs, onlined or not (kernel-qemu.md 3.5); the naive "value = wanted size" panics a guest.
+ */
+uint64_t memory_model_balloon_value(const MemoryModel *model, uint64_t inflated_bytes);
+
+/*
+ * Holds a model read from a hypervisor to what is possible: sizes within MEMORY_BYTES_MAX, block size a power of
+ * two, size and requested at most max. Returns false if it is not usable.
+ */
+bool memory_model_is_sane(const MemoryModel *model);

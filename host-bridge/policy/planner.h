@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * From a wanted change to the next actuator step: one step, one actuator, aligned. Pure and without
+ * memory: after each step the next is planned from what the hypervisor then says.
+ * Grow: deflate the balloon, then virtio-mem. Shrink: virtio-mem, then the balloon. (DIMM: later.)
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host-bridge/policy/memory-model.h"
+
+typedef struct PlanStep {
+        Actuator actuator;             /* ACTUATOR_NONE: nothing can be done */
+        unsigned device;               /* index into model->virtio_mem */
+        uint64_t from_bytes, to_bytes; /* balloon: inflated; virtio-mem: requested-size */
+} PlanStep;
+
+/* Bytes that the guest gains (positive) or loses by the step. */
+int64_t plan_step_delta_bytes(const PlanStep *step);
+
+/* The step that undoes it. */
+PlanStep plan_step_reverse(const PlanStep *step);
+
+/*
+ * Next step to gain up to bytes. wave_max_bytes: the guest's plug budget, bounds hotplug only (deflating needs
+ * no memmap). Rounded up to the device's block, within its max.
+ */
+PlanStep planner_grow(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes);
+
+/*
+ * Next step to take up to bytes. guest_block_bytes: memory block of the guest; a virtio-mem step stays below it
+ * (half a block: shrink.md S1, a whole online block goes in one piece and freezes a vCPU). available_bytes of the guest
+ * chooses the step (S1, constants).
+ */
+PlanStep planner_shrink(const MemoryModel *model, uint64_t bytes, uint64_t guest_block_bytes,
+                        uint64_t available_bytes);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The life of one resize, from decision to the guest's confirmation. Pure: events in, the next action
+ * out; deadlines are checked on RESIZE_EVENT_TICK, and resize_deadline_usec() says when that is due.
+ *
+ *  grow:    COMMAND (notice first) -> accepted -> the guest confirms -> next step or FINISH
+ *  shrink:  ASK -> offer -> COMMAND -> the guest confirms -> ASK of the next step or FINISH
+ *           veto, silence (300 ms in flight), urgency: COMMAND that restores the original -> FINISH
+ * A step is closed by the guest's confirmation or by its deadline, never by the hypervisor's word alone.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/vocabulary.h"
+#include "host-bridge/policy/decision.h"
+#include "host-bridge/policy/memory-model.h"
+#include "host-bridge/policy/planner.h"
+
+typedef struct ResizeConfig {
+        uint64_t confirm_timeout_usec; /* no progress for this long ends a step; default 5 s */
+        uint64_t offer_timeout_usec;   /* the guest's answer to a request; default 3 s */
+        uint64_t silence_usec; /* silence of the guest in a shrink step in flight; default 300 ms (S8) */
+        uint64_t kick_usec;    /* least time between same-value kicks; default 1 s (S14) */
+} ResizeConfig;
+
+typedef enum ResizePhase {
+        RESIZE_IDLE,
+        RESIZE_ASKING,     /* shrink request sent */
+        RESIZE_COMMANDED,  /* hypervisor asked, no reply yet */
+        RESIZE_CONFIRMING, /* hypervisor accepted; the guest's word is awaited */
+        RESIZE_RESTORING,  /* the command that undoes is under way */
+        RESIZE_PHASE_MAX,
+} ResizePhase;
+
+typedef enum ResizeEventKind {
+        RESIZE_EVENT_OFFER,    /* bytes = offered (0: refused, reason), hold_usec */
+        RESIZE_EVENT_ACCEPTED, /* the hypervisor took the command */
+        RESIZE_EVENT_REJECTED, /* it did not */
+        RESIZE_EVENT_MODEL,    /* model = what the hypervisor says now */
+        RESIZE_EVENT_CONFIRM,  /* delta_bytes = usable now less usable at the step's notice or request */
+        RESIZE_EVENT_HEARD,    /* any frame of the guest: it lives */
+        RESIZE_EVENT_VETO,     /* the guest stops the shrink, or its urgency rose to high */
+        RESIZE_EVENT_LOST,     /* session or monitor is gone */
+        RESIZE_EVENT_TICK,
+        RESIZE_EVENT_KIND_MAX,
+} ResizeEventKind;
+
+typedef struct ResizeEvent {
+        ResizeEventKind kind;
+        uint64_t now_usec;
+        unsigned step; /* OFFER, CONFIRM: the step that it speaks of; others 0 */
+        uint64_t bytes;
+        int64_t delta_bytes;
+        RefusalReason reason;
+        const MemoryModel *model;
+        uint64_t available_bytes; /* guest's, for the size of the next shrink step; on every event */
+        uint64_t plug_budget_bytes;
+        uint64_t stall_usec; /* CONFIRM */
+} ResizeEvent;
+
+typedef enum ResizeActionKind {
+        RESIZE_WAIT,
+        RESIZE_ASK,     /* send ShrinkRequest of step_number, bytes, remaining_bytes, last */
+        RESIZE_COMMAND, /* send GrowNotice if notice, then the step to the hypervisor */
+        RESIZE_FINISH,  /* the resize is over; result and confirmed_bytes stand in decision */
+} ResizeActionKind;
+
+typedef struct ResizeAction {
+        ResizeActionKind kind;
+        PlanStep step;
+        unsigned step_number;
+        bool notice;
+        bool last;
+        uint64_t bytes, remaining_bytes;
+} ResizeAction;
+
+typedef struct Resize {
+        ResizeConfig config;
+        ResizePhase phase;
+        Decision decision; /* filled as it goes; the caller copies it to the record */
+        bool growing;
+        uint64_t guest_block_bytes;
+        MemoryModel model;    /* the latest */
+        MemoryModel original; /* when the resize began: what a veto restores */
+        PlanStep step;        /* the open one */
+        unsigned step_number;
+        uint64_t step_confirmed_bytes; /* magnitude */
+        int64_t closed_bytes;          /* confirmed by earlier steps, signed */
+        uint64_t progress_usec, heard_usec, asked_usec, kicked_usec;
+        DecisionResult pending_result; /* what FINISH will say once restored */
+} Resize;
+
+/*
+ * Begins a resize. decision: id, kind, rule, inputs and wanted_bytes are set by the caller; the rest is
+ * the resize's. guest_block_bytes: of Hello, 0 if unknown. Returns the first action (RESIZE_FINISH if nothing can be
+ * done).
+ */
+ResizeAction resize_begin(Resize *resize, const ResizeConfig *config, const Decision *decision,
+                          uint64_t guest_block_bytes, const ResizeEvent *first);
+
+/* Feeds one event. Returns the action that is due now. */
+ResizeAction resize_feed(Resize *resize, const ResizeEvent *event);
+
+/* When a TICK is due, host monotonic; USEC_INFINITY when idle. */
+uint64_t resize_deadline_usec(const Resize *resize);
+
+static inline bool resize_is_open(const Resize *resize) {
+        return resize->phase != RESIZE_IDLE;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What has been decided: a bounded ring in memory, and a line in the journal (or on stderr) for each decision as it
+ * is made and as it is closed.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/macro.h"
+#include "host-bridge/policy/decision.h"
+
+typedef struct Record Record;
+
+/* capacity: decisions kept over all VMs. Returns 0 or -ENOMEM. */
+int record_new(size_t capacity, Record **ret);
+Record *record_free(Record *record);
+DEFINE_CLEANUP_FUNC(Record, record_free)
+
+/* A fresh decision id: rises, never 0, and does not repeat over restarts (starts from the wall clock). */
+uint64_t record_next_id(Record *record);
+
+/* Keeps the decision (replacing the one with the same id) and logs it if it is new or has just been closed. */
+void record_put(Record *record, const Decision *decision);
+
+/*
+ * Copies up to n decisions of vm (NULL: of all), newest first.
+ * Returns how many.
+ */
+size_t record_list(const Record *record, const char *vm, Decision *ret, size_t n);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the bridge knows, as plain values for whoever looks: sd-bus and memtidectl now, metrics and a page
+ * later. All of them read the same; none of them reaches into the daemon.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/vocabulary.h"
+#include "host-bridge/policy/decision.h"
+#include "host-bridge/policy/memory-model.h"
+
+#define SNAPSHOT_MISSING_MAX 16U
+
+typedef enum VmState {
+        VM_WAITING,     /* no monitor and no agent yet */
+        VM_AGENTLESS,   /* the monitor speaks, no agent does */
+        VM_MONITORLESS, /* the agent speaks, the monitor does not */
+        VM_OBSERVED,    /* both speak; policy has no Max= */
+        VM_MANAGED,     /* both speak, resizes happen */
+        VM_PAUSED,      /* stopped or migrating */
+        VM_STATE_MAX,
+} VmState;
+
+/* "waiting", "agentless", ... */
+const char *vm_state_to_string(VmState state);
+
+typedef struct VmSnapshot {
+        char name[DECISION_VM_NAME_MAX];
+        VmState state;
+        uint64_t now_usec; /* host monotonic of this snapshot */
+        /* policy */
+        bool controlled;
+        uint64_t min_bytes, max_bytes;
+        /* hypervisor */
+        MemoryModel model;
+        uint64_t size_bytes, committed_bytes, ceiling_bytes, balloon_bytes;
+        /* session and the guest's last word; report_age_usec UINT64_MAX: none yet */
+        bool agent_connected;
+        char agent_version[65], kernel_release[65];
+        uint64_t capabilities;
+        size_t n_missing;
+        Facility missing[SNAPSHOT_MISSING_MAX];
+        unsigned missing_error[SNAPSHOT_MISSING_MAX];
+        uint64_t report_age_usec;
+        Urgency urgency;
+        Cause cause;
+        uint64_t total_bytes, usable_bytes, available_bytes, used_bytes, demand_bytes, floor_bytes,
+                fall_bytes_per_sec;
+        int64_t need_bytes;
+        uint64_t time_to_exhaustion_usec;
+        uint64_t psi_some_usec, psi_full_usec, oom_kills;
+        unsigned blocks_online, blocks_offline;
+        /* counters of frames: accepted, and dropped by reason */
+        uint64_t frames_ok, frames_garbled, frames_overlong, frames_malformed, frames_void, frames_replayed;
+        /* the resize that is open */
+        bool resizing;
+        Decision resize;
+} VmSnapshot;
+
+typedef struct BridgeSnapshot {
+        uint64_t budget_bytes, committed_bytes;
+        size_t n_vms;
+        uint64_t now_usec;
+        char version[65];
+} BridgeSnapshot;
+
+/* How the surfaces ask; the bridge implements it. Every call fills values that the caller owns. */
+typedef struct SnapshotSource {
+        void *userdata;
+        void (*bridge)(void *userdata, BridgeSnapshot *ret);
+        /* index 0 .. n_vms - 1 in the order of names. Returns false beyond the end. */
+        bool (*vm_at)(void *userdata, size_t index, VmSnapshot *ret);
+        bool (*vm_named)(void *userdata, const char *name, VmSnapshot *ret);
+} SnapshotSource;

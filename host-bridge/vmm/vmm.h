@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A hypervisor's hand on one VM, behind one table: the QMP client, libvirt and the recorder of a dry
+ * run. All calls return at once; results arrive through the handler, always from the event loop
+ * and never from inside the call.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/macro.h"
+#include "host-bridge/policy/memory-model.h"
+#include "host-bridge/policy/planner.h"
+
+typedef struct Vmm Vmm;
+
+typedef enum VmmEventKind {
+        VMM_CONNECTED, /* the monitor speaks; a model follows */
+        VMM_LOST,      /* the monitor is gone, hangs, or its breaker is open; it is retried */
+        VMM_MODEL,     /* model: a fresh reading */
+        VMM_ACCEPTED,  /* the command with this id was accepted */
+        VMM_REJECTED,  /* it was refused; text says why (the hypervisor's words, bounded) */
+        VMM_RESET,     /* the guest was reset */
+        VMM_PAUSED,    /* paused or migrating: no resize */
+        VMM_RUNNING,
+        VMM_SHUTDOWN,
+        VMM_EVENT_KIND_MAX,
+} VmmEventKind;
+
+typedef struct VmmEvent {
+        VmmEventKind kind;
+        uint64_t id;              /* VMM_ACCEPTED, VMM_REJECTED */
+        const MemoryModel *model; /* VMM_MODEL, borrowed */
+        const char *text;         /* borrowed, may be NULL */
+} VmmEvent;
+
+/* The owner may free the Vmm inside. */
+typedef void (*VmmHandler)(Vmm *vmm, const VmmEvent *event, void *userdata);
+
+typedef struct VmmOps {
+        const char *name;
+        /* Asks for a fresh model; VMM_MODEL follows. Several asks in one go give one reading. 0 or -errno. */
+        int (*refresh)(Vmm *vmm);
+        /* Carries out step; VMM_ACCEPTED or VMM_REJECTED with id follows, then VMM_MODEL as sizes change. 0 or -errno (-ENOTCONN). */
+        int (*command)(Vmm *vmm, uint64_t id, const PlanStep *step);
+        Vmm *(*free)(Vmm *vmm);
+} VmmOps;
+
+/* What every implementation begins with. */
+struct Vmm {
+        const VmmOps *ops;
+        VmmHandler handler;
+        void *userdata;
+};
+
+static inline int vmm_refresh(Vmm *vmm) {
+        return vmm->ops->refresh(vmm);
+}
+
+static inline int vmm_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
+        return vmm->ops->command(vmm, id, step);
+}
+
+static inline Vmm *vmm_free(Vmm *vmm) {
+        return vmm ? vmm->ops->free(vmm) : NULL;
+}
+DEFINE_CLEANUP_FUNC(Vmm, vmm_free)
