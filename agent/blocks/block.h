@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Memory blocks of sysfs as values, and the one write that matters: onlining, verified. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/rootdir.h"
+#include "common/vocabulary.h"
+
+#define BLOCK_FOLDER "sys/devices/system/memory"
+
+/* A block number that is larger is no block: 2^64 bytes in the smallest blocks there are, 16 MiB. */
+#define BLOCK_NUMBER_MAX ((UINT64_C(1) << 40) - 1)
+
+typedef enum BlockState {
+        BLOCK_STATE_OFFLINE,
+        BLOCK_STATE_ONLINE,
+        BLOCK_STATE_GOING_OFFLINE,
+        BLOCK_STATE_MAX,
+} BlockState;
+
+/* One entry of the folder. identity changes when a block of the same number is removed and added again. */
+typedef struct BlockEntry {
+        uint64_t number;
+        uint64_t identity;
+} BlockEntry;
+
+/* Bytes of one block. Returns 0, -ENOENT where the kernel has no memory hotplug, or -errno. */
+int block_size_read(const RootDir *root, uint64_t *ret_bytes);
+
+/* "memory12" to 12; strict. Returns 0 or -EINVAL. */
+int block_number_from_name(const char *name, uint64_t *ret);
+
+/* All blocks, lowest first, in an array that the caller frees. Returns 0 or -errno. */
+int block_enumerate(const RootDir *root, BlockEntry **ret_entries, size_t *ret_n);
+
+/* Identity of one block. Returns 0, -ENOENT if it is gone, or -errno. */
+int block_identity_read(const RootDir *root, uint64_t number, uint64_t *ret);
+
+/* Returns 0, -ENOENT if the block is gone, or -errno. */
+int block_state_read(const RootDir *root, uint64_t number, BlockState *ret);
+
+/*
+ * The zone of an online block (ZONE_UNKNOWN for one that spans zones), or the one that a plain "online" would
+ * give now; ret_movable tells whether Movable is possible (NULL if not wanted). Returns 0 or -errno.
+ */
+int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_movable);
+
+/* What is known of the machine's hotplug memory beside the blocks. Filled by block_map_read(). */
+#define BLOCK_RANGES_MAX 64U
+typedef struct BlockRange {
+        uint64_t start, end; /* bytes, end inclusive */
+} BlockRange;
+
+typedef struct BlockMap {
+        BlockRange virtio_mem[BLOCK_RANGES_MAX];
+        size_t n_virtio_mem;
+        bool truncated; /* there were more ranges */
+        bool hidden;    /* the kernel hides addresses from us: no CAP_SYS_ADMIN */
+} BlockMap;
+
+/* Ranges "System RAM (virtio_mem)" of the text of proc/iomem. Pure. */
+void block_map_parse(const char *text, size_t size, BlockMap *ret);
+
+/* Returns 0 or -errno. Allocates while it runs. */
+int block_map_read(const RootDir *root, BlockMap *ret);
+
+/* What kind of memory the block is. Returns 0, -ENOENT if the block is gone, or -errno. */
+int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_bytes, const BlockMap *map,
+                    BlockKind *ret);
+
+/* How an attempt to online ended. */
+typedef enum BlockOnlineResult {
+        BLOCK_ONLINE_DONE,    /* online, by us; zone is the one obtained */
+        BLOCK_ONLINE_ALREADY, /* online, by somebody else */
+        BLOCK_ONLINE_GONE,    /* removed meanwhile */
+        BLOCK_ONLINE_FAILED,  /* still offline; error says why */
+        BLOCK_ONLINE_RESULT_MAX,
+} BlockOnlineResult;
+
+typedef struct BlockOnline {
+        BlockOnlineResult result;
+        Zone zone;
+        int error;     /* errno, positive, of BLOCK_ONLINE_FAILED */
+        bool fallback; /* zone was refused, a plain "online" was taken */
+} BlockOnline;
+
+/* Onlines the block to zone and verifies by reading back. Nothing that the kernel may answer is an error. */
+BlockOnline block_online(const RootDir *root, uint64_t number, Zone zone);
+
+/* True if auto_online_blocks says that the kernel onlines by itself. Returns 0 or -errno. */
+int block_kernel_onlines(const RootDir *root, bool *ret);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Hints of the kernel that a memory block has come, gone or changed. Hints only: sysfs is the truth. */
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "common/macro.h"
+#include "common/rootdir.h"
+
+typedef enum BlockMonitorSource {
+        BLOCK_MONITOR_AUTO,   /* udev if its daemon runs, else kernel */
+        BLOCK_MONITOR_KERNEL, /* raw kernel events */
+        BLOCK_MONITOR_UDEV,   /* after udev has run its rules */
+        BLOCK_MONITOR_SOURCE_MAX,
+} BlockMonitorSource;
+
+typedef enum BlockHint {
+        BLOCK_HINT_CHANGED, /* look at this block */
+        BLOCK_HINT_REMOVED, /* it was removed: what comes under its number is another block */
+        BLOCK_HINT_RESCAN,  /* events were lost: look at all */
+        BLOCK_HINT_MAX,
+} BlockHint;
+
+typedef struct BlockMonitor BlockMonitor;
+
+/* number has no meaning for BLOCK_HINT_RESCAN. The monitor may not be freed inside. */
+typedef void (*BlockMonitorHandler)(BlockHint hint, uint64_t number, void *userdata);
+
+/* Returns 0 or -errno. */
+int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+                      BlockMonitorHandler handler, void *userdata, BlockMonitor **ret);
+BlockMonitor *block_monitor_free(BlockMonitor *monitor);
+DEFINE_CLEANUP_FUNC(BlockMonitor, block_monitor_free)
+
+/* BLOCK_MONITOR_KERNEL or BLOCK_MONITOR_UDEV. */
+BlockMonitorSource block_monitor_source(const BlockMonitor *monitor);
