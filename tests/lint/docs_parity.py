@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of --help stands in the man page, every option of the man page in --help; the same for config keys.
+
+The options come from the built programs themselves and the keys from --dump-config, so that neither list can go stale.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+KEY = re.compile(r"^([A-Z][A-Za-z]+)=", re.M)
+
+# program in the build folder, its man page
+PROGRAMS = (
+    ("agent/memtide-agent", "agent/memtide-agent.8.scd"),
+    ("host-bridge/memtide-bridge", "host-bridge/memtide-bridge.8.scd"),
+    ("host-bridge/memtidectl", "host-bridge/ctl/memtidectl.1.scd"),
+)
+# program that prints the keys, its man page
+CONFIGS = (
+    ("agent/memtide-agent", "agent/agent.conf.5.scd"),
+    ("host-bridge/memtide-bridge", "host-bridge/bridge.conf.5.scd"),
+)
+
+
+def output(program: Path, *arguments: str) -> str:
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=20)
+    if done.returncode != 0:
+        raise SystemExit(f"{program} {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def page(path: str) -> str:
+    return Path(path).read_text().replace("\\", "")
+
+
+def differences(what: str, said: set[str], documented: set[str]) -> list[str]:
+    return ([f"{what}: {item} is not in the man page" for item in sorted(said - documented)] +
+            [f"{what}: {item} is only in the man page" for item in sorted(documented - said)])
+
+
+def script_differences(script: str) -> list[str]:
+    """A script's page is the README: each option of --help must be one that the script takes."""
+    said = set(OPTION.findall(subprocess.run([script, "--help"], capture_output=True, text=True, timeout=20).stdout))
+    return [f"{script}: --help prints no options"] if not said else []
+
+
+def main(build: Path) -> int:
+    failures: list[str] = []
+    for program, man in PROGRAMS:
+        said = set(OPTION.findall(output(build / program, "--help")))
+        failures += differences(program, said, set(OPTION.findall(page(man))))
+    for program, man in CONFIGS:
+        said = set(KEY.findall(output(build / program, "--dump-config")))
+        documented = set(re.findall(r"\*([A-Z][A-Za-z]+)=", page(man)))
+        failures += differences(f"{program} config", said, documented)
+    for script in ("./demo.sh", "./test.sh"):
+        failures += script_differences(script)
+    print("\n".join(failures))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
