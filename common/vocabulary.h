@@ -113,5 +113,5 @@ const char *block_kind_to_string(BlockKind kind);
 const char *zone_to_string(Zone zone);
 const char *command_outcome_to_string(CommandOutcome outcome);
 
-/* Name of one bit, or NULL for a bit that has none. */
+/* Name of one CAPABILITY_ value (a mask with one bit set), or NULL for a bit that has none. */
 const char *capability_to_string(unsigned bit);

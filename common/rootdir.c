@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A directory handle and a handful of whole-file reads below it. What is opened is always relative to
+ * the handle: an absolute path or a ".." is a mistake of the caller and refused, so that a fixture can
+ * not by accident be read past its edge into the real machine. Symlinks are followed as the kernel
+ * follows them (sysfs is made of relative ones); openat2(RESOLVE_IN_ROOT) would confine absolute links too,
+ * but then a drop-in masked by a link to /dev/null could not be told from a broken one.
+ *
+ * Reads go on until the kernel says end of file: seq_file hands out /proc/vmstat in pieces.
+ */
+
+#include "common/rootdir.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+struct RootDir {
+        int fd;
+        char *path;
+};
+
+int rootdir_new(const char *path, RootDir **ret) {
+        _cleanup_(rootdir_freep) RootDir *root = NULL;
+
+        assert(path);
+        assert(ret);
+
+        root = calloc(1, sizeof(*root));
+        if (!root)
+                return -ENOMEM;
+        root->fd = -EBADF;
+
+        root->path = strdup(path);
+        if (!root->path)
+                return -ENOMEM;
+
+        root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root->fd < 0)
+                return -errno;
+
+        *ret = TAKE_PTR(root);
+        return 0;
+}
+
+RootDir *rootdir_free(RootDir *root) {
+        if (!root)
+                return NULL;
+
+        root->fd = safe_close(root->fd);
+        free(root->path);
+        free(root);
+        return NULL;
+}
+
+const char *rootdir_path(const RootDir *root) {
+        assert(root);
+        return root->path;
+}
+
+static bool path_stays_below(const char *path) {
+        if (path[0] == '\0' || path[0] == '/')
+                return false;
+
+        for (const char *component = path;;) {
+                size_t length = strcspn(component, "/");
+
+                if (length == 2 && memcmp(component, "..", 2) == 0)
+                        return false;
+                if (component[length] == '\0')
+                        return true;
+                component += length + 1;
+        }
+}
+
+int rootdir_open(const RootDir *root, const char *path, int flags) {
+        int fd;
+
+        assert(root);
+        assert(path);
+
+        if (!path_stays_below(path))
+                return -EINVAL;
+
+        fd = openat(root->fd, path, flags | O_CLOEXEC, 0644);
+        return fd < 0 ? -errno : fd;
+}
+
+ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
+        size_t length = 0;
+
+        assert(fd >= 0);
+        assert(buffer);
+        assert(size > 0);
+
+        for (;;) {
+                ssize_t n = pread(fd, buffer + length, size - length, (off_t) length);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                length += (size_t) n;
+                if (length == size)
+                        return -EFBIG;
+        }
+
+        buffer[length] = '\0';
+        return (ssize_t) length;
+}
+
+ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = rootdir_open(root, path, O_RDONLY | O_NOCTTY);
+        if (fd < 0)
+                return fd;
+
+        return rootdir_pread(fd, buffer, size);
+}
+
+ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, size_t size) {
+        ssize_t length = rootdir_read(root, path, buffer, size);
+
+        if (length > 0 && buffer[length - 1] == '\n')
+                buffer[--length] = '\0';
+        return length;
+}
+
+int rootdir_write(const RootDir *root, const char *path, const char *text) {
+        _cleanup_close_ int fd = -EBADF;
+        size_t size;
+        ssize_t n;
+
+        assert(text);
+
+        fd = rootdir_open(root, path, O_WRONLY | O_NOCTTY);
+        if (fd < 0)
+                return fd;
+
+        /* One write, never resumed: sysfs takes each write(2) as a command of its own. */
+        size = strlen(text);
+        n = write(fd, text, size);
+        if (n < 0)
+                return -errno;
+        return (size_t) n == size ? 0 : -EIO;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What comes out on stderr, byte for byte, with a pipe in its place; that a reader who does not read
+ * blocks nobody; and the datagram that journald would get, in a mount namespace where the test is journald.
+ */
+
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "common/units.h"
+
+static int saved_stderr, pipe_read;
+
+static int set_up(void **state) {
+        int fds[2];
+
+        (void) unsetenv("JOURNAL_STREAM");
+        saved_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+        (void) close(fds[1]);
+        pipe_read = fds[0];
+        assert_int_equal(fcntl(pipe_read, F_SETFL, O_NONBLOCK), 0);
+        log_setup(LOG_TARGET_AUTO, LOG_INFO);
+        return 0;
+}
+
+static int tear_down(void **state) {
+        (void) dup2(saved_stderr, STDERR_FILENO);
+        (void) close(saved_stderr);
+        (void) close(pipe_read);
+        return 0;
+}
+
+/* What was written since; borrowed until the next call. */
+static const char *output(void) {
+        static char buffer[65536];
+        ssize_t n = read(pipe_read, buffer, sizeof(buffer) - 1);
+
+        buffer[n < 0 ? 0 : n] = '\0';
+        return buffer;
+}
+
+static void test_lines(void **state) {
+        log_info("guest %d grew", 7);
+        assert_string_equal(output(), "test-log: guest 7 grew\n");
+
+        assert_int_equal(log_error_errno(-ENOENT, "Failed to open %s: %m", "x"), -ENOENT);
+        assert_string_equal(output(), "test-log: Failed to open x: No such file or directory\n");
+
+        assert_int_equal(log_debug_errno(-EPERM, "not at this level"), -EPERM);
+        assert_string_equal(output(), "");
+
+        errno = EBUSY;
+        log_notice("errno is the caller's");
+        assert_int_equal(errno, EBUSY);
+        (void) output();
+}
+
+static void test_levels(void **state) {
+        static const struct {
+                const char *text;
+                int expected;
+        } rows[] = {
+                {"error", LOG_ERR},
+                {"err", LOG_ERR},
+                {"warning", LOG_WARNING},
+                {"notice", LOG_NOTICE},
+                {"info", LOG_INFO},
+                {"debug", LOG_DEBUG},
+                {"0", 0},
+                {"7", 7},
+                {"8", -EINVAL},
+                {"", -EINVAL},
+                {"77", -EINVAL},
+                {"Info", -EINVAL},
+                {"-1", -EINVAL},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_int_equal(log_level_from_string(rows[i].text), rows[i].expected);
+
+        log_set_max_level(LOG_WARNING);
+        assert_int_equal(log_get_max_level(), LOG_WARNING);
+        log_notice("dropped");
+        log_warning("kept");
+        assert_string_equal(output(), "test-log: kept\n");
+        log_set_max_level(LOG_INFO);
+}
+
+static void test_fields_and_hostile_text(void **state) {
+        const LogField fields[] = {{"GUEST", "a b"},
+                                   {"REASON", "predict"},
+                                   {"EMPTY", ""},
+                                   {"EVIL", "x\n\033[2Jy"}};
+
+        log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", fields, ELEMENTSOF(fields), "grown\nby %u",
+                  5U);
+        assert_string_equal(output(),
+                            "test-log: grown?by 5 GUEST=\"a b\" REASON=predict EMPTY=\"\" EVIL=x??[2Jy\n");
+}
+
+static void test_bounds(void **state) {
+        static char text[20000];
+        LogField fields[40];
+        const char *line;
+
+        memset(text, 'x', sizeof(text) - 1);
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                fields[i] = (LogField){"FIELD", text};
+
+        log_event(LOG_NOTICE, NULL, fields, ELEMENTSOF(fields), "%s", text);
+        line = output();
+        assert_int_equal(strlen(line), 4096);
+        assert_int_equal(line[4095], '\n');
+}
+
+/* A full pipe: every line returns, is counted, and the count is told once there is room. */
+static void test_full_pipe_never_blocks(void **state) {
+        const char *text;
+
+        for (int i = 0; i < 2000; i++)
+                log_info("a line of some length, so that the pipe is full after a while: %08d", i);
+        while ((text = output())[0] != '\0' && strlen(text) > 60000)
+                ;
+        log_info("back");
+        text = output();
+        assert_non_null(strstr(text, "test-log: back\ntest-log: "));
+        assert_non_null(strstr(text, " log lines before this one were lost\n"));
+
+        log_info("silent again");
+        assert_string_equal(output(), "test-log: silent again\n");
+}
+
+/* No SIGPIPE, no harm, when whoever read stderr is gone. */
+static void test_reader_gone(void **state) {
+        int fds[2], kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+        (void) close(fds[1]);
+        (void) close(fds[0]);
+        log_error("to nobody");
+        assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+        (void) close(kept);
+
+        log_info("here");
+        assert_string_equal(output(), "test-log: here\ntest-log: 1 log lines before this one were lost\n");
+}
+
+static void test_limit(void **state) {
+        LogLimit limit = {};
+        unsigned n_allowed = 0, n_suppressed = 77;
+
+        for (unsigned i = 0; i < 1000; i++)
+                n_allowed += log_limit_allows(&limit, 1000 + i, &n_suppressed);
+        assert_in_range(n_allowed, 1, 20);
+        assert_int_equal(n_suppressed, 0);
+
+        assert_true(log_limit_allows(&limit, 1000 + 3600 * USEC_PER_SEC, &n_suppressed));
+        assert_int_equal(n_suppressed, 1000 - n_allowed);
+        assert_true(log_limit_allows(&limit, 1001 + 3600 * USEC_PER_SEC, &n_suppressed));
+        assert_int_equal(n_suppressed, 0);
+        assert_true(log_limit_allows(&(LogLimit){}, 0, NULL));
+}
+
+/* Runs in a child with a private /run/systemd/journal. Returns the exit status; 77: not possible here. */
+static int journal_child(void) {
+        static const struct sockaddr_un address = {.sun_family = AF_UNIX,
+                                                   .sun_path = "/run/systemd/journal/socket"};
+        const LogField field = {"GUEST", "web\n1"};
+        char buffer[4096], stream[64];
+        struct stat st;
+        ssize_t n;
+        int fd;
+
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
+                return 77;
+        if (mkdir("/run/systemd", 0755) < 0 || mkdir("/run/systemd/journal", 0755) < 0)
+                return 1;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
+            fstat(STDERR_FILENO, &st) < 0)
+                return 2;
+
+        /* stderr "is" a journal stream if the variable says so, and no other one */
+        (void) snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino + 1);
+        (void) setenv("JOURNAL_STREAM", stream, true);
+        log_setup(LOG_TARGET_AUTO, LOG_INFO);
+        log_info("to stderr");
+        if (recv(fd, buffer, sizeof(buffer), 0) >= 0)
+                return 3;
+        (void) snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino);
+        (void) setenv("JOURNAL_STREAM", stream, true);
+        log_setup(LOG_TARGET_AUTO, LOG_INFO);
+
+        log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", &field, 1, "grown by %d", 5);
+        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
+        buffer[n < 0 ? 0 : n] = '\0';
+        if (strcmp(buffer, "PRIORITY=5\nSYSLOG_IDENTIFIER=test-log\nMESSAGE=grown by 5\n"
+                           "MESSAGE_ID=0123456789abcdef0123456789abcdef\nGUEST=web?1\n") != 0)
+                return 4;
+
+        (void) log_error_errno(-ENOENT, "no: %m");
+        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
+        buffer[n < 0 ? 0 : n] = '\0';
+        if (!strstr(buffer, "PRIORITY=3\n") ||
+            !strstr(buffer, "MESSAGE=no: No such file or directory\nERRNO=2\n"))
+                return 5;
+
+        /* journald does not read: no line waits for it */
+        for (int i = 0; i < 5000; i++)
+                log_info("line %d", i);
+        while (recv(fd, buffer, sizeof(buffer), 0) > 0)
+                ;
+        log_info("back");
+        (void) recv(fd, buffer, sizeof(buffer), 0);
+        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
+        buffer[n < 0 ? 0 : n] = '\0';
+        if (!strstr(buffer, "log lines before this one were lost"))
+                return 6;
+
+        /* journald is gone: stderr */
+        (void) close(fd);
+        log_info("no journald");
+        return 0;
+}
+
+static void test_journal(void **state) {
+        int status;
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0)
+                _exit(journal_child());
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+                skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+        assert_string_equal(output(), "test-log: to stderr\ntest-log: no journald\n");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_levels, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_fields_and_hostile_text, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_full_pipe_never_blocks, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_reader_gone, set_up, tear_down),
+                cmocka_unit_test(test_limit),
+                cmocka_unit_test_setup_teardown(test_journal, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
