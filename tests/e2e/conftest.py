@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: one machine (kernel, initramfs, accelerator) per run, guests and bridges per test.
+
+Environment: MEMTIDE_BUILD (the meson build folder, default build/), MEMTIDE_KERNEL (as demo.sh --kernel),
+MEMTIDE_ACCEL (auto, kvm, tcg), MEMTIDE_E2E_KEEP=1 (logs stay also of tests that pass).
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest import process
+from tests.guest.accel import choose_accelerator
+from tests.guest.guest import Guest, GuestConfig, Machine
+from tests.guest.initramfs import build_initramfs
+from tests.guest.kernel import resolve_kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GuestFactory = Callable[..., Guest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals() -> None:
+    process.stop_on_signals()
+
+
+@pytest.fixture(scope="session")
+def build() -> Path:
+    """The folder with the daemons under test."""
+    path = Path(os.environ.get("MEMTIDE_BUILD") or ROOT / "build")
+    if not (path / "agent" / "memtide-agent").exists():
+        pytest.skip(f"no memtide-agent in {path} (set MEMTIDE_BUILD)")
+    return path
+
+
+def _machine(programs: list[Path]) -> Machine:
+    kernel = resolve_kernel(os.environ.get("MEMTIDE_KERNEL", "cloud"))
+    initramfs = build_initramfs(kernel, programs)
+    return Machine(kernel, initramfs, choose_accelerator(kernel, initramfs, os.environ.get("MEMTIDE_ACCEL", "auto")))
+
+
+@pytest.fixture(scope="session")
+def bare_machine() -> Machine:
+    """Guests without the agent in their image: they prove the harness, and need no build."""
+    return _machine([])
+
+
+@pytest.fixture(scope="session")
+def machine(build: Path) -> Machine:
+    return _machine([build / "agent" / "memtide-agent"])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Let fixtures see whether the test failed, so that they keep the logs then."""
+    outcome: Any = yield
+    if outcome.get_result().failed:
+        item.stash[FAILED] = True
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A short path, since socket paths end at 107 bytes; kept when the test fails."""
+    path = Path(tempfile.mkdtemp(prefix="mt-"))
+    yield path
+    if request.node.stash.get(FAILED, False) or os.environ.get("MEMTIDE_E2E_KEEP"):
+        print(f"\nlogs of {request.node.name}: {path}")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def bare_guest(bare_machine: Machine, folder: Path) -> Iterator[GuestFactory]:
+    """Start guests without agent; all are stopped at the end."""
+    yield from _factory(bare_machine, folder, None)
+
+
+def _factory(machine: Machine, folder: Path, discovery: Path | None) -> Iterator[GuestFactory]:
+    guests: list[Guest] = []
+
+    def start(name: str = "vm", **options: Any) -> Guest:
+        guest = Guest(GuestConfig(name, **options), machine, folder, discovery)
+        guests.append(guest)
+        return guest.start().wait_up()
+
+    yield start
+    for guest in guests:
+        guest.stop()
