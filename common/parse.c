@@ -136,6 +136,8 @@ static int parse_quantity(const char *text, size_t length, const Unit *units, si
         const Unit *unit;
         int r;
 
+        if (n_whole == 0)
+                return -EINVAL;
         if (n_used < length && text[n_used] == '.') {
                 n_fraction = digits_span(text + n_used + 1, length - n_used - 1);
                 if (n_fraction == 0)
