@@ -88,6 +88,25 @@ int rootdir_open(const RootDir *root, const char *path, int flags) {
         return fd < 0 ? -errno : fd;
 }
 
+int rootdir_opendir(const RootDir *root, const char *path, DIR **ret) {
+        _cleanup_close_ int fd = -EBADF;
+        DIR *dir;
+
+        assert(ret);
+
+        fd = rootdir_open(root, path, O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+                return fd;
+
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void) TAKE_FD(fd); /* the DIR's own now */
+
+        *ret = dir;
+        return 0;
+}
+
 ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
         size_t length = 0;
 

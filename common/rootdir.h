@@ -6,6 +6,7 @@
  * in tests, another machine's dump for diagnosis. Paths are relative to it ("proc/meminfo").
  */
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -23,6 +24,14 @@ const char *rootdir_path(const RootDir *root);
 
 /* openat() below the root with O_CLOEXEC added. Returns a descriptor that the caller owns, or -errno. */
 int rootdir_open(const RootDir *root, const char *path, int flags);
+
+/* Opens a folder for readdir(). Returns 0 or -errno; *ret is closed by closedir(), or by _cleanup_(closedirp). */
+int rootdir_opendir(const RootDir *root, const char *path, DIR **ret);
+
+static inline void closedirp(DIR **dir) {
+        if (*dir)
+                (void) closedir(*dir);
+}
 
 /*
  * Reads a small virtual file whole and NUL-terminates it.
