@@ -57,9 +57,11 @@ typedef void (*ConfigComplain)(int level, const char *text, void *userdata);
  * Reads /usr/lib/memtide/NAME.conf or, where it exists, /etc/memtide/NAME.conf, then the drop-ins NAME.conf.d/\*.conf
  * of /usr/lib, /run and /etc in the order of their names (the later folder hides the same name of
  * the earlier one), over the defaults already in *config. With file non-NULL only that file is read,
- * and it must exist.
- * origins: n_keys entries, or NULL. Every complaint is reported, not just the first.
- * Returns 0, -EINVAL after at least one error (config is then half filled: load into a copy), or -errno.
+ * and it must exist: an absolute path is below root, a relative one from the working directory.
+ * A file that is a link to /dev/null counts as empty. origins: n_keys entries, or NULL; complain may be NULL.
+ * Every complaint is reported, not just the first; those about the reading of a file are among them.
+ * Returns 0, -EINVAL after at least one error (config is then half filled: load into a copy), or -errno
+ * when there was no memory (nothing has been reported then).
  */
 int config_load(const ConfigTable *table, const RootDir *root, const char *file, void *config,
                 ConfigOrigin *origins, ConfigComplain complain, void *userdata);
