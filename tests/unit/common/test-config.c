@@ -289,8 +289,8 @@ static void test_dump_loads_again(void **state) {
         const Sample *const samples[] = {&defaults, &odd};
 
         for (size_t i = 0; i < ELEMENTSOF(samples); i++) {
-                _cleanup_fclose_ FILE *out = NULL;
                 _cleanup_free_ char *text = NULL;
+                _cleanup_fclose_ FILE *out = NULL; /* closed first: it owns the text until then */
                 ConfigOrigin origins[ELEMENTSOF(keys)] = {[2] = {"/etc/memtide/x.conf", 12}};
                 size_t size;
                 Sample sample;
