@@ -65,11 +65,11 @@ static bool take_varint(Span *span, unsigned size_max, uint64_t *ret) {
         return false;
 }
 
-static bool take_span(Span *span, size_t size, Span *ret) {
+static bool take_span(Span *span, uint64_t size, Span *ret) {
         if (size > span->left)
                 return false;
 
-        *ret = (Span){.at = span->at, .left = size};
+        *ret = (Span){.at = span->at, .left = (size_t) size};
         span->at += size;
         span->left -= size;
         return true;
@@ -78,7 +78,7 @@ static bool take_span(Span *span, size_t size, Span *ret) {
 static bool take_length_prefixed(Span *span, Span *ret) {
         uint64_t size;
 
-        return take_varint(span, VARINT_SIZE_MAX, &size) && size <= span->left && take_span(span, size, ret);
+        return take_varint(span, VARINT_SIZE_MAX, &size) && take_span(span, size, ret);
 }
 
 /* Zero is no field number. */

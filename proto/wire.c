@@ -48,17 +48,17 @@ typedef union WireBody {
 } WireBody;
 
 /*
- * The most that protobuf-c 1.4.1 and 1.5.2 allocate for a payload that wire_validate() passes:
- * the structs, the bytes themselves (unknown fields are copied), the arrays of Missing and of unknown
- * fields, and slabs of scanned members, 32 bytes each, beyond the 16 that lie on its own stack:
- * 32, then 64 more in Hello or Report, and 32 in the Envelope, if all 32 unknown fields are there.
- * Each of those may waste up to one alignment. test-wire-bounds.c feeds the worst payloads.
+ * The most that protobuf-c (1.4.1 to 1.5.2) allocates for a payload that wire_validate() passes: the
+ * structs, the bytes themselves (unknown fields are copied), the arrays of Missing and of unknown
+ * fields, and slabs of scanned members, 32 bytes each. Those begin where a message has more than 16
+ * fields, with 32 and then 64 members; 32 unknown fields, wherever they are, bring 96 of them at most.
+ * Each allocation wastes up to one alignment. The worst payloads of test-wire-bounds.c leave 1.5 KB unused.
  */
 #define ARENA_STRUCTS                                                                                        \
         (sizeof(Memtide__Envelope) + sizeof(WireBody) +                                                      \
          WIRE_REPEATED_MAX * (sizeof(Memtide__Missing) + sizeof(Memtide__Missing *)) +                       \
          WIRE_UNKNOWN_MAX * sizeof(ProtobufCMessageUnknownField))
-#define ARENA_SLABS             ((32U + 64U + 32U) * 32U)
+#define ARENA_SLABS             ((32U + 64U) * 32U)
 #define ARENA_ALLOCATIONS_COUNT (3U + 2U * WIRE_REPEATED_MAX + 2U * WIRE_UNKNOWN_MAX + 3U)
 #define ARENA_SIZE                                                                                           \
         (ARENA_STRUCTS + ARENA_SLABS + FRAME_PAYLOAD_MAX + ARENA_ALLOCATIONS_COUNT * WIRE_ARENA_ALIGNMENT)
