@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What memtidectl prints for people, from the JSON that it would print for programs. */
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* A table, one line per VM, and one line about the host. vms: array; bridge: object. */
+void ctl_show_list(const json_t *bridge, const json_t *vms, FILE *out);
+
+/* All about one VM, by topic. */
+void ctl_show_status(const json_t *vm, FILE *out);
+
+/* One decision: why, by which rule, from which inputs, what was done and what the guest confirmed. */
+void ctl_show_decision(const json_t *decision, FILE *out);

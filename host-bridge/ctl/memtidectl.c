@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * memtidectl: shows and explains. A verb is one row of a table: its name, what it takes, its help line and its
+ * function; --help is printed from the same table.
+ *
+ * Exit status: 0 done; 1 the bridge could not be asked or knows no such VM; 2 wrong usage.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/macro.h"
+#include "common/parse.h"
+#include "host-bridge/ctl/ctl-client.h"
+#include "host-bridge/ctl/ctl-show.h"
+#include "host-bridge/surfaces/bus.h"
+
+#define EXIT_USAGE 2
+
+static const char *arg_socket = "/run/memtide/bridge.sock";
+static bool arg_json = false;
+static uint32_t arg_lines = 0; /* 0: the verb's own default */
+
+typedef struct Verb {
+        const char *name, *argument, *help;
+        int (*run)(sd_bus *bus, const char *vm);
+} Verb;
+
+static int print_json(const json_t *value) {
+        if (json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) < 0 || putchar('\n') == EOF)
+                return -EIO;
+        return 0;
+}
+
+static int verb_list(sd_bus *bus, const char *vm) {
+        _cleanup_(json_decrefp) json_t *bridge = NULL, *vms = NULL, *both = NULL;
+        int r;
+
+        r = ctl_call(bus, "GetBridge", "", NULL, 0, &bridge);
+        if (r >= 0)
+                r = ctl_call(bus, "ListVms", "", NULL, 0, &vms);
+        if (r < 0)
+                return r;
+        if (!arg_json) {
+                ctl_show_list(bridge, vms, stdout);
+                return 0;
+        }
+        both = json_pack("{s:O, s:O}", "bridge", bridge, "vms", vms);
+        return both ? print_json(both) : -ENOMEM;
+}
+
+static int verb_status(sd_bus *bus, const char *vm) {
+        _cleanup_(json_decrefp) json_t *status = NULL;
+        int r;
+
+        r = ctl_call(bus, "GetVm", "s", vm, 0, &status);
+        if (r < 0)
+                return r;
+        if (arg_json)
+                return print_json(status);
+        ctl_show_status(status, stdout);
+        return 0;
+}
+
+static int verb_explain(sd_bus *bus, const char *vm) {
+        _cleanup_(json_decrefp) json_t *decisions = NULL, *answer = NULL;
+        uint32_t most = arg_lines > 0 ? arg_lines : arg_json ? BUS_DECISIONS_MAX : 1;
+        const json_t *decision;
+        size_t i;
+        int r;
+
+        r = ctl_call(bus, "ListDecisions", "su", vm, most, &decisions);
+        if (r < 0)
+                return r;
+        if (arg_json) {
+                answer = json_pack("{s:s, s:O}", "vm", vm, "decisions", decisions);
+                return answer ? print_json(answer) : -ENOMEM;
+        }
+        if (json_array_size(decisions) == 0)
+                printf("%s: nothing has been decided yet\n", vm);
+        json_array_foreach(decisions, i, decision) {
+                if (i > 0)
+                        putchar('\n');
+                ctl_show_decision(decision, stdout);
+        }
+        return 0;
+}
+
+static const Verb verbs[] = {
+        {"list", "", "all VMs, one line each", verb_list},
+        {"status", "VM", "one VM: size, guest, agent, what it lacks", verb_status},
+        {"explain", "VM", "the last decision about it, with its inputs and outcome", verb_explain},
+};
+
+static void help(void) {
+        printf("Usage: memtidectl [OPTION...] VERB [VM]\n\nShows what memtide-bridge knows and explains what "
+               "it did.\n\n");
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                printf("  %-8s %-4s         %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
+        printf("\nOptions:\n"
+               "      --json            print JSON\n"
+               "  -n, --lines=N         explain: so many decisions, newest first (1; with --json %u)\n"
+               "      --socket=PATH     the bridge's control socket (%s)\n"
+               "  -h, --help            this text\n"
+               "      --version         the version\n\n"
+               "Exit status: 0 done, 1 the bridge did not answer or knows no such VM, 2 wrong usage.\n",
+               BUS_DECISIONS_MAX, arg_socket);
+}
+
+static int usage_error(const char *what, const char *which) {
+        fprintf(stderr, "memtidectl: %s%s%s (see memtidectl --help)\n", what, which ? " " : "",
+                which ? which : "");
+        return -EINVAL;
+}
+
+/* Returns 1 to go on, 0 when all is said, -EINVAL for wrong usage. */
+static int parse_arguments(int argc, char *argv[]) {
+        enum {
+                OPTION_JSON = 256,
+                OPTION_SOCKET,
+                OPTION_VERSION,
+        };
+        static const struct option options[] = {
+                {"json", no_argument, NULL, OPTION_JSON},           {"lines", required_argument, NULL, 'n'},
+                {"socket", required_argument, NULL, OPTION_SOCKET}, {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, OPTION_VERSION},     {0},
+        };
+        uint64_t lines;
+        int c;
+
+        while ((c = getopt_long(argc, argv, "n:h", options, NULL)) >= 0)
+                switch (c) {
+                case OPTION_JSON:
+                        arg_json = true;
+                        break;
+                case 'n':
+                        if (parse_u64(optarg, strlen(optarg), &lines) < 0 || lines < 1 ||
+                            lines > BUS_DECISIONS_MAX)
+                                return usage_error("--lines takes a number from 1 to 256, not", optarg);
+                        arg_lines = (uint32_t) lines;
+                        break;
+                case OPTION_SOCKET:
+                        arg_socket = optarg;
+                        break;
+                case 'h':
+                        help();
+                        return 0;
+                case OPTION_VERSION:
+                        puts("memtidectl " MEMTIDE_VERSION);
+                        return 0;
+                default:
+                        return -EINVAL;
+                }
+        return 1;
+}
+
+static int run_verb(int n, char *words[]) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const Verb *verb = NULL;
+
+        for (size_t i = 0; n > 0 && i < ELEMENTSOF(verbs); i++)
+                if (strcmp(verbs[i].name, words[0]) == 0)
+                        verb = verbs + i;
+        if (!verb)
+                return n > 0 ? usage_error("no such verb:", words[0]) : usage_error("which verb?", NULL);
+        if (verb->argument[0] && n < 2)
+                return usage_error("name a VM for", verb->name);
+        if (n > (verb->argument[0] ? 2 : 1))
+                return usage_error("too many arguments for", verb->name);
+        if (ctl_connect(arg_socket, &bus) < 0 || verb->run(bus, words[1]) < 0)
+                return -EIO;
+        return 0;
+}
+
+int main(int argc, char *argv[]) {
+        int r = parse_arguments(argc, argv);
+
+        if (r > 0)
+                r = run_verb(argc - optind, argv + optind);
+        return r == -EINVAL ? EXIT_USAGE : r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

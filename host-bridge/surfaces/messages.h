@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* MESSAGE_IDs of the bridge's journal entries; packaging/memtide.catalog explains each. Never reused. */
+
+#define MESSAGE_ID_DECIDED      "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c01"
+#define MESSAGE_ID_CLOSED       "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c02"
+#define MESSAGE_ID_CLOSED_SHORT "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c03"
+#define MESSAGE_ID_DENIED       "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c04"

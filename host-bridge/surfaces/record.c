@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A ring of decisions, newest last, and their words in the log.
+ *
+ * A decision is put when it is made, as it goes and when it is closed; the one slot is updated, so a ring of N holds
+ * N decisions and not N updates. It is logged on the first put and on the one that closes it. The ring is searched
+ * from its newest end, where the open decisions are: no index is needed.
+ */
+
+#include "host-bridge/surfaces/record.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/parse.h"
+#include "host-bridge/surfaces/messages.h"
+
+struct Record {
+        size_t capacity, n, next; /* next: slot of the next new decision */
+        uint64_t last_id;
+        Decision ring[];
+};
+
+int record_new(size_t capacity, Record **ret) {
+        Record *record;
+        struct timespec now;
+
+        assert(capacity > 0);
+        assert(ret);
+
+        record = calloc(1, sizeof(Record) + capacity * sizeof(Decision));
+        if (!record)
+                return -ENOMEM;
+        record->capacity = capacity;
+        /* Milliseconds since 1970: a restarted bridge goes on above the ids of its predecessor. */
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+        record->last_id = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+        *ret = record;
+        return 0;
+}
+
+Record *record_free(Record *record) {
+        free(record);
+        return NULL;
+}
+
+uint64_t record_next_id(Record *record) {
+        return ++record->last_id;
+}
+
+/* The slot of the i-th newest decision. */
+static size_t slot_of(const Record *record, size_t i) {
+        return (record->next + record->capacity - 1 - i) % record->capacity;
+}
+
+static Decision *find(Record *record, uint64_t id) {
+        for (size_t i = 0; i < record->n; i++) {
+                Decision *decision = record->ring + slot_of(record, i);
+
+                if (decision->id == id)
+                        return decision;
+        }
+        return NULL;
+}
+
+static const char *inputs_text(const Decision *decision, char *buffer, size_t size) {
+        const DecisionInputs *in = &decision->inputs;
+        char available[FORMAT_SIZE_MAX], usable[FORMAT_SIZE_MAX], vm_size[FORMAT_SIZE_MAX],
+                max[FORMAT_SIZE_MAX];
+
+        (void) snprintf(buffer, size, "guest is %s (%s), %s of %s available; size %s, max %s",
+                        urgency_to_string(in->urgency), cause_to_string(in->cause),
+                        format_size(available, in->available_bytes), format_size(usable, in->usable_bytes),
+                        format_size(vm_size, in->size_bytes), format_size(max, in->max_bytes));
+        return buffer;
+}
+
+static size_t log_fields(const Decision *decision, char (*values)[24], LogField *ret) {
+        const struct {
+                const char *name;
+                uint64_t value;
+        } numbers[] = {
+                {"DECISION_ID", decision->id},
+                {"WANTED_BYTES", decision->wanted_bytes},
+                {"REQUESTED_BYTES", decision->requested_bytes},
+                {"OLD_BYTES", decision->inputs.size_bytes},
+                {"AVAILABLE_BYTES", decision->inputs.available_bytes},
+        };
+        size_t n = 0;
+
+        ret[n++] = (LogField){"VM_NAME", decision->vm};
+        ret[n++] = (LogField){"RULE", decision_rule_to_string(decision->rule)};
+        ret[n++] = (LogField){"CAUSE", cause_to_string(decision->inputs.cause)};
+        ret[n++] = (LogField){"URGENCY", urgency_to_string(decision->inputs.urgency)};
+        ret[n++] = (LogField){"ACTUATOR", actuator_to_string(decision->actuator)};
+        ret[n++] = (LogField){"RESULT", decision_result_to_string(decision->result)};
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                (void) snprintf(values[i], sizeof(values[i]), "%" PRIu64, numbers[i].value);
+                ret[n++] = (LogField){numbers[i].name, values[i]};
+        }
+        (void) snprintf(values[ELEMENTSOF(numbers)], sizeof(values[0]), "%" PRId64,
+                        decision->confirmed_bytes);
+        ret[n++] = (LogField){"CONFIRMED_BYTES", values[ELEMENTSOF(numbers)]};
+        return n;
+}
+
+static void log_made(const Decision *decision) {
+        LogField fields[16];
+        char values[8][24], inputs[256], wanted[FORMAT_SIZE_MAX];
+        size_t n = log_fields(decision, values, fields);
+        bool denied = decision->kind == DECISION_DENY;
+
+        log_event(LOG_NOTICE, denied ? MESSAGE_ID_DENIED : MESSAGE_ID_DECIDED, fields, n,
+                  "%s: %s %s by rule %s: %s", decision->vm, decision_kind_to_string(decision->kind),
+                  format_size(wanted, decision->wanted_bytes), decision_rule_to_string(decision->rule),
+                  inputs_text(decision, inputs, sizeof(inputs)));
+}
+
+static void log_closed(const Decision *decision) {
+        LogField fields[16];
+        char values[8][24], confirmed[FORMAT_SIZE_MAX], wanted[FORMAT_SIZE_MAX], took[FORMAT_TIMESPAN_MAX];
+        size_t n = log_fields(decision, values, fields);
+        int64_t delta = decision->confirmed_bytes;
+        bool whole = decision->result == RESULT_DONE;
+
+        log_event(whole ? LOG_NOTICE : LOG_WARNING, whole ? MESSAGE_ID_CLOSED : MESSAGE_ID_CLOSED_SHORT,
+                  fields, n, "%s: %s %s %s%s%s: the guest confirms %s%s after %s", decision->vm,
+                  decision_kind_to_string(decision->kind), format_size(wanted, decision->wanted_bytes),
+                  decision_result_to_string(decision->result), decision->refusal != REFUSAL_NONE ? ", " : "",
+                  decision->refusal != REFUSAL_NONE ? refusal_reason_to_string(decision->refusal) : "",
+                  delta < 0 ? "-" : "+",
+                  format_size(confirmed, delta < 0 ? UINT64_C(0) - (uint64_t) delta : (uint64_t) delta),
+                  format_timespan(took, u64_sub(decision->closed_usec, decision->alarm_usec)));
+}
+
+void record_put(Record *record, const Decision *decision) {
+        Decision *slot;
+        bool closes;
+
+        assert(record);
+        assert(decision && decision->id != 0);
+
+        slot = find(record, decision->id);
+        closes = decision->result != RESULT_PENDING && decision->result != RESULT_DENIED;
+        if (slot) {
+                closes = closes && slot->result == RESULT_PENDING;
+        } else {
+                slot = record->ring + record->next;
+                record->next = (record->next + 1) % record->capacity;
+                record->n = MIN_OF(record->n + 1, record->capacity);
+                log_made(decision);
+        }
+        *slot = *decision;
+        if (closes)
+                log_closed(decision);
+}
+
+size_t record_list(const Record *record, const char *vm, Decision *ret, size_t n) {
+        size_t found = 0;
+
+        assert(record);
+        for (size_t i = 0; i < record->n && found < n; i++) {
+                const Decision *decision = record->ring + slot_of(record, i);
+
+                if (!vm || strcmp(decision->vm, vm) == 0)
+                        ret[found++] = *decision;
+        }
+        return found;
+}

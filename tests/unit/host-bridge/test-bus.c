@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The control socket, asked over a real connection in the same event loop: every method, its keys, its errors. */
+
+#include "host-bridge/surfaces/bus.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-bus.h>
+
+#include <cmocka.h>
+
+#include "common/units.h"
+
+typedef struct Fixture {
+        sd_event *event;
+        Bus *bus;
+        Record *record;
+        sd_bus *client;
+        char folder[64], path[96];
+        /* the answer to the last call */
+        sd_bus_message *reply;
+} Fixture;
+
+static void source_bridge(void *userdata, BridgeSnapshot *ret) {
+        *ret = (BridgeSnapshot){.budget_bytes = 4 * GIB, .committed_bytes = GIB, .n_vms = 2, .version = "1"};
+}
+
+static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
+        if (index >= 2)
+                return false;
+        *ret = (VmSnapshot){.state = VM_MANAGED, .size_bytes = 512 * MIB, .need_bytes = -(int64_t) MIB};
+        ret->capabilities = CAPABILITY_RECLAIM | CAPABILITY_BALLOON;
+        ret->n_missing = 1;
+        ret->missing[0] = FACILITY_PSI;
+        ret->missing_error[0] = 2;
+        ret->report_age_usec = UINT64_MAX;
+        (void) strcpy(ret->name, index == 0 ? "a" : "b");
+        return true;
+}
+
+static bool source_vm_named(void *userdata, const char *name, VmSnapshot *ret) {
+        return (strcmp(name, "a") == 0 && source_vm_at(userdata, 0, ret)) ||
+               (strcmp(name, "b") == 0 && source_vm_at(userdata, 1, ret));
+}
+
+static int setup(void **state) {
+        static const SnapshotSource source = {.bridge = source_bridge,
+                                              .vm_at = source_vm_at,
+                                              .vm_named = source_vm_named};
+        Fixture *f = calloc(1, sizeof(*f));
+        char address[128];
+
+        (void) strcpy(f->folder, "/tmp/test-bus-XXXXXX");
+        assert_non_null(mkdtemp(f->folder));
+        (void) snprintf(f->path, sizeof(f->path), "%s/bridge.sock", f->folder);
+        assert_int_equal(sd_event_new(&f->event), 0);
+        assert_int_equal(record_new(8, &f->record), 0);
+        assert_int_equal(bus_new(f->event, f->path, &source, f->record, &f->bus), 0);
+
+        (void) snprintf(address, sizeof(address), "unix:path=%s", f->path);
+        assert_int_equal(sd_bus_new(&f->client), 0);
+        assert_true(sd_bus_set_address(f->client, address) >= 0);
+        assert_true(sd_bus_start(f->client) >= 0);
+        assert_true(sd_bus_attach_event(f->client, f->event, 0) >= 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+
+        sd_bus_message_unref(f->reply);
+        sd_bus_close_unref(f->client);
+        bus_free(f->bus);
+        assert_int_equal(stat(f->path, &st), -1); /* the socket has gone with it */
+        record_free(f->record);
+        sd_event_unref(f->event);
+        (void) rmdir(f->folder);
+        free(f);
+        return 0;
+}
+
+static int on_reply(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        ((Fixture *) userdata)->reply = sd_bus_message_ref(message);
+        return 0;
+}
+
+/* Leaves the answer in f->reply. */
+static void call(Fixture *f, const char *method, const char *signature, const char *name, uint32_t most) {
+        f->reply = sd_bus_message_unref(f->reply);
+        if (strcmp(signature, "su") == 0)
+                assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                                     method, on_reply, f, "su", name, most) >= 0);
+        else if (strcmp(signature, "s") == 0)
+                assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                                     method, on_reply, f, "s", name) >= 0);
+        else
+                assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                                     method, on_reply, f, NULL) >= 0);
+        for (int i = 0; i < 200 && !f->reply; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_non_null(f->reply);
+}
+
+/* Moves into the value of key in the dictionary at which the message stands. */
+static bool find_key(sd_bus_message *message, const char *wanted) {
+        const char *key;
+
+        assert_true(sd_bus_message_enter_container(message, 'a', "{sv}") > 0);
+        while (sd_bus_message_enter_container(message, 'e', "sv") > 0) {
+                assert_true(sd_bus_message_read(message, "s", &key) > 0);
+                if (strcmp(key, wanted) == 0)
+                        return true;
+                assert_true(sd_bus_message_skip(message, "v") > 0);
+                assert_true(sd_bus_message_exit_container(message) > 0);
+        }
+        return false;
+}
+
+static void test_bridge(void **state) {
+        Fixture *f = *state;
+        uint64_t value;
+
+        call(f, "GetBridge", "", NULL, 0);
+        assert_true(find_key(f->reply, "budget_bytes"));
+        assert_true(sd_bus_message_read(f->reply, "v", "t", &value) > 0);
+        assert_int_equal(value, 4 * GIB);
+}
+
+static void test_one_vm(void **state) {
+        Fixture *f = *state;
+        const char *text;
+        int64_t need;
+
+        call(f, "GetVm", "s", "b", 0);
+        assert_true(find_key(f->reply, "name"));
+        assert_true(sd_bus_message_read(f->reply, "v", "s", &text) > 0);
+        assert_string_equal(text, "b");
+
+        call(f, "GetVm", "s", "a", 0);
+        assert_true(find_key(f->reply, "need_bytes"));
+        assert_true(sd_bus_message_read(f->reply, "v", "x", &need) > 0);
+        assert_int_equal(need, -(int64_t) MIB);
+}
+
+static void test_lists_and_absent_values(void **state) {
+        Fixture *f = *state;
+        const char *first, *second;
+
+        call(f, "GetVm", "s", "a", 0);
+        assert_true(find_key(f->reply, "capabilities"));
+        assert_true(sd_bus_message_read(f->reply, "v", "as", 2, &first, &second) > 0);
+        assert_string_equal(first, "reclaim");
+        assert_string_equal(second, "balloon");
+
+        call(f, "GetVm", "s", "a", 0);
+        assert_true(find_key(f->reply, "missing"));
+        assert_true(sd_bus_message_read(f->reply, "v", "as", 1, &first) > 0);
+        assert_string_equal(first, "psi (ENOENT)");
+
+        call(f, "GetVm", "s", "a", 0);
+        assert_false(find_key(f->reply, "report_age_usec"));
+}
+
+static void test_all_vms(void **state) {
+        Fixture *f = *state;
+        unsigned n = 0;
+
+        call(f, "ListVms", "", NULL, 0);
+        assert_true(sd_bus_message_enter_container(f->reply, 'a', "a{sv}") > 0);
+        for (; sd_bus_message_at_end(f->reply, false) == 0; n++)
+                assert_true(sd_bus_message_skip(f->reply, "a{sv}") > 0);
+        assert_int_equal(n, 2);
+}
+
+static void test_no_such_vm(void **state) {
+        Fixture *f = *state;
+
+        call(f, "GetVm", "s", "nobody", 0);
+        assert_true(sd_bus_message_is_method_error(f->reply, BUS_ERROR_NO_VM));
+        call(f, "ListDecisions", "su", "nobody", 4);
+        assert_true(sd_bus_message_is_method_error(f->reply, BUS_ERROR_NO_VM));
+}
+
+static void test_decisions(void **state) {
+        Fixture *f = *state;
+        Decision decision = {.id = 7, .vm = "a", .kind = DECISION_GROW, .confirmed_bytes = -5};
+        int64_t confirmed;
+
+        record_put(f->record, &decision);
+        call(f, "ListDecisions", "su", "a", 4);
+        assert_true(sd_bus_message_enter_container(f->reply, 'a', "a{sv}") > 0);
+        assert_true(find_key(f->reply, "confirmed_bytes"));
+        assert_true(sd_bus_message_read(f->reply, "v", "x", &confirmed) > 0);
+        assert_int_equal(confirmed, -5);
+}
+
+static void test_only_the_owner_may_connect(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+
+        assert_int_equal(stat(f->path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_one_vm, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lists_and_absent_values, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_all_vms, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_such_vm, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_decisions, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_only_the_owner_may_connect, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

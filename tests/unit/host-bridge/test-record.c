@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The ring of decisions: order, replacement, overflow, selection by VM, ids. */
+
+#include "host-bridge/surfaces/record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+
+static Decision make(uint64_t id, const char *vm, DecisionResult result) {
+        Decision decision = {.id = id, .kind = DECISION_GROW, .rule = RULE_GROW_ALARM, .result = result};
+
+        (void) strncpy(decision.vm, vm, sizeof(decision.vm) - 1);
+        return decision;
+}
+
+static void put(Record *record, uint64_t id, const char *vm, DecisionResult result) {
+        Decision decision = make(id, vm, result);
+
+        record_put(record, &decision);
+}
+
+static void test_newest_first(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        Decision found[8];
+
+        assert_int_equal(record_new(4, &record), 0);
+        assert_int_equal(record_list(record, NULL, found, 8), 0);
+        put(record, 1, "a", RESULT_PENDING);
+        put(record, 2, "b", RESULT_PENDING);
+        put(record, 3, "a", RESULT_PENDING);
+
+        assert_int_equal(record_list(record, NULL, found, 8), 3);
+        assert_int_equal(found[0].id, 3);
+        assert_int_equal(found[2].id, 1);
+        assert_int_equal(record_list(record, "a", found, 8), 2);
+        assert_int_equal(found[1].id, 1);
+        assert_int_equal(record_list(record, "a", found, 1), 1);
+        assert_int_equal(record_list(record, "none", found, 8), 0);
+}
+
+static void test_an_update_takes_no_new_slot(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        Decision found[8];
+
+        assert_int_equal(record_new(2, &record), 0);
+        put(record, 1, "a", RESULT_PENDING);
+        put(record, 2, "a", RESULT_PENDING);
+        put(record, 1, "a", RESULT_DONE);
+
+        assert_int_equal(record_list(record, NULL, found, 8), 2);
+        assert_int_equal(found[1].id, 1);
+        assert_int_equal(found[1].result, RESULT_DONE);
+}
+
+static void test_the_oldest_falls_out(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        Decision found[8];
+
+        assert_int_equal(record_new(3, &record), 0);
+        for (uint64_t id = 1; id <= 7; id++)
+                put(record, id, "a", RESULT_DONE);
+
+        assert_int_equal(record_list(record, NULL, found, 8), 3);
+        assert_int_equal(found[0].id, 7);
+        assert_int_equal(found[2].id, 5);
+}
+
+static void test_ids_rise(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        uint64_t first;
+
+        assert_int_equal(record_new(1, &record), 0);
+        first = record_next_id(record);
+        assert_true(first > 1);
+        assert_true(record_next_id(record) > first);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_newest_first),
+                cmocka_unit_test(test_an_update_takes_no_new_slot),
+                cmocka_unit_test(test_the_oldest_falls_out),
+                cmocka_unit_test(test_ids_rise),
+        };
+
+        log_setup(LOG_TARGET_STDERR, LOG_ERR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
