@@ -59,7 +59,8 @@ typedef struct CountersTable {
         size_t n_keys;
         const char *after_name; /* what stands between name and value, before blanks: ":" or "" */
         const char *unit;       /* what stands after the value: " kB" or "" */
-        uint64_t unit_bytes; /* a value of the table is multiplied by this; values too large are malformed */
+        uint64_t unit_bytes;    /* one unit in what the values are in */
+        uint64_t value_max;     /* a larger value is malformed */
 } CountersTable;
 
 extern const CountersTable counters_meminfo; /* values in bytes, by MeminfoKey */
@@ -85,8 +86,8 @@ bool counters_fill_meminfo(const Counters *meminfo, Snapshot *snapshot);
 bool counters_fill_vmstat(const Counters *vmstat, Snapshot *snapshot);
 
 /*
- * Sums /proc/zoneinfo over the nodes: kernel zones (for the snapshot DMA32, Normal and HighMem; the 15 MiB
- * of ZONE_DMA are the last reserve and left out), Movable, and in balance what is present, DMA included.
+ * Sums /proc/zoneinfo over the nodes: kernel zones, Movable, and in balance what is present. A
+ * ZONE_DMA of 16 MiB (ISA) is the kernel's last reserve and no part of the snapshot; a larger one (arm64) is.
  * Returns 0, or -EINVAL with the outputs untouched if no zone could be read. balance may be NULL.
  */
 int zoneinfo_parse(const char *text, size_t size, uint64_t page_size_bytes, Snapshot *snapshot,

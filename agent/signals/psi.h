@@ -18,8 +18,8 @@ typedef struct PsiTotals {
 } PsiTotals;
 
 /*
- * Parses the text of a pressure file, strictly: each line once, its five fields once and in any order,
- * nothing else on a line; lines of a name not known yet are skipped.
+ * Parses the text of a pressure file, strictly: each line at most once, avg10, avg60, avg300 and total once
+ * each in any order, nothing else on a line. "some" must be there; a line of another name is refused.
  * Returns 0, or -EINVAL with *ret untouched.
  */
 int psi_parse(const char *text, size_t size, PsiTotals *ret);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A kernel file that is read again and again: opened once, with room for it, so that a read allocates nothing. */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/rootdir.h"
+
+typedef struct ProcFile {
+        int fd;
+        char *text; /* of the last read, NUL-terminated */
+        size_t size;
+} ProcFile;
+
+#define PROCFILE_NULL ((ProcFile){.fd = -EBADF})
+
+/*
+ * Opens path below root and makes room for four times its present length (a zone that memory is plugged into
+ * adds its lines), at least 4 KiB, touched. Returns 0 or -errno; *file is then PROCFILE_NULL.
+ */
+int procfile_open(ProcFile *file, const RootDir *root, const char *path);
+void procfile_done(ProcFile *file);
+
+/* Returns the length of file->text, -EBADF if it is not open, -ENODATA if it is empty, or -errno. */
+ssize_t procfile_read(ProcFile *file);

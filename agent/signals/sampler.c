@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Reads the counter files into one Snapshot. It runs when the guest has no memory left, so nothing here
+ * allocates after sampler_new(): descriptors and buffers are kept (procfile.c), parsers are pure.
+ *
+ * Each source stands alone. One that fails keeps its last values in the snapshot, is missing from has, is
+ * named once in the log and listed for Hello; a source that comes back is used again. The alternative, to
+ * stop on the first failure as earlyoom does, would trade a signal for the whole agent.
+ */
+
+#include "agent/signals/sampler.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <time.h>
+
+#include "agent/signals/balloon.h"
+#include "agent/signals/counters.h"
+#include "agent/signals/machine.h"
+#include "agent/signals/procfile.h"
+#include "agent/signals/psi.h"
+#include "agent/signals/zram.h"
+#include "common/log.h"
+
+typedef enum Source {
+        SOURCE_MEMINFO,
+        SOURCE_PSI,
+        SOURCE_PSI_IO,
+        SOURCE_VMSTAT,
+        SOURCE_ZONEINFO,
+        SOURCE_MAX,
+} Source;
+
+static const struct {
+        const char *path;
+        Facility facility; /* FACILITY_UNSPECIFIED: the agent does as well without it */
+} sources[SOURCE_MAX] = {
+        [SOURCE_MEMINFO] = {"proc/meminfo", FACILITY_MEMINFO},
+        [SOURCE_PSI] = {"proc/pressure/memory", FACILITY_PSI},
+        [SOURCE_PSI_IO] = {"proc/pressure/io", FACILITY_UNSPECIFIED},
+        [SOURCE_VMSTAT] = {"proc/vmstat", FACILITY_VMSTAT},
+        [SOURCE_ZONEINFO] = {"proc/zoneinfo", FACILITY_ZONEINFO},
+};
+
+struct Sampler {
+        const RootDir *root; /* borrowed */
+        ProcFile files[SOURCE_MAX];
+        bool named[SOURCE_MAX]; /* its failure has been logged and listed */
+
+        Counters meminfo, vmstat;
+        uint32_t keys_named_meminfo, keys_named_vmstat; /* keys whose absence has been logged */
+        Zram zram;
+        BalloonDevice balloon;
+        ZoneBalance balance;
+        uint64_t capabilities;
+        Snapshot last;
+
+        MissingFacility missing[SOURCE_MAX + 1]; /* and the balloon */
+        size_t n_missing;
+};
+
+static void add_missing(Sampler *sampler, Facility facility, int error) {
+        assert(sampler->n_missing < ELEMENTSOF(sampler->missing));
+        sampler->missing[sampler->n_missing++] = (MissingFacility){facility, error};
+}
+
+/* error: -errno. Says it once per source. */
+static void source_failed(Sampler *sampler, Source source, int error) {
+        if (sampler->named[source])
+                return;
+        sampler->named[source] = true;
+
+        if (sources[source].facility == FACILITY_UNSPECIFIED) {
+                (void) log_info_errno(error, "Working without %s: %m", sources[source].path);
+                return;
+        }
+        (void) log_warning_errno(error, "Cannot read %s, working without it: %m", sources[source].path);
+        add_missing(sampler, sources[source].facility, -error);
+}
+
+static void name_missing_keys(const CountersTable *table, Source source, uint32_t missing, uint32_t *named) {
+        uint32_t fresh = missing & ~*named;
+
+        for (unsigned key = 0; key < table->n_keys; key++)
+                if (fresh & (UINT32_C(1) << key))
+                        log_warning("No usable %s in %s, working without it", table->keys[key].name,
+                                    sources[source].path);
+        *named |= missing;
+}
+
+/* Returns the text's length; 0 after a failure. */
+static size_t source_read(Sampler *sampler, Source source) {
+        ssize_t n = procfile_read(&sampler->files[source]);
+
+        if (n < 0)
+                source_failed(sampler, source, (int) n);
+        return n < 0 ? 0 : (size_t) n;
+}
+
+/* -- one source each ------------------------------------------------------------------------------- */
+
+static bool read_meminfo(Sampler *sampler, Snapshot *snapshot) {
+        uint64_t swap_total_bytes = snapshot->swap_total_bytes;
+        size_t n = source_read(sampler, SOURCE_MEMINFO);
+        uint32_t missing;
+
+        if (n == 0)
+                return false;
+
+        missing =
+                counters_parse(&sampler->meminfo, &counters_meminfo, sampler->files[SOURCE_MEMINFO].text, n);
+        if (missing != 0)
+                name_missing_keys(&counters_meminfo, SOURCE_MEMINFO, missing, &sampler->keys_named_meminfo);
+        if (!counters_fill_meminfo(&sampler->meminfo, snapshot)) {
+                source_failed(sampler, SOURCE_MEMINFO, -EBADMSG);
+                return false;
+        }
+
+        /* Swap came or went, and with it perhaps a zram device. */
+        if (snapshot->swap_total_bytes != swap_total_bytes)
+                (void) zram_find(&sampler->zram, sampler->root); /* without proc/swaps there is none */
+        snapshot->zram_used_bytes = zram_used_bytes(&sampler->zram);
+        return true;
+}
+
+static bool read_vmstat(Sampler *sampler, Snapshot *snapshot) {
+        size_t n = source_read(sampler, SOURCE_VMSTAT);
+        uint32_t missing;
+
+        if (n == 0)
+                return false;
+
+        missing = counters_parse(&sampler->vmstat, &counters_vmstat, sampler->files[SOURCE_VMSTAT].text, n);
+        if (missing != 0)
+                name_missing_keys(&counters_vmstat, SOURCE_VMSTAT, missing, &sampler->keys_named_vmstat);
+        if (!counters_fill_vmstat(&sampler->vmstat, snapshot)) {
+                source_failed(sampler, SOURCE_VMSTAT, -EBADMSG);
+                return false;
+        }
+        return true;
+}
+
+static bool read_zones(Sampler *sampler, Snapshot *snapshot) {
+        size_t n = source_read(sampler, SOURCE_ZONEINFO);
+
+        if (n == 0)
+                return false;
+        if (zoneinfo_parse(sampler->files[SOURCE_ZONEINFO].text, n, snapshot->page_size_bytes, snapshot,
+                           &sampler->balance) < 0) {
+                source_failed(sampler, SOURCE_ZONEINFO, -EBADMSG);
+                return false;
+        }
+        return true;
+}
+
+static bool read_pressure(Sampler *sampler, Source source, PsiTotals *ret) {
+        size_t n = source_read(sampler, source);
+
+        if (n == 0)
+                return false;
+        if (psi_parse(sampler->files[source].text, n, ret) < 0) {
+                source_failed(sampler, source, -EBADMSG);
+                return false;
+        }
+        return true;
+}
+
+static bool read_psi(Sampler *sampler, Snapshot *snapshot) {
+        PsiTotals totals;
+
+        if (read_pressure(sampler, SOURCE_PSI_IO, &totals))
+                snapshot->psi_io_some_usec = totals.some_usec;
+        if (!read_pressure(sampler, SOURCE_PSI, &totals))
+                return false;
+
+        snapshot->psi_some_usec = totals.some_usec;
+        snapshot->psi_full_usec = totals.full_usec;
+        return true;
+}
+
+/* -- the sample ------------------------------------------------------------------------------------ */
+
+static uint64_t monotonic_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* can not fail for this clock */
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+}
+
+/* A balloon that MemTotal hides and that only vmstat knows: without vmstat, its growth would look like the workload's. */
+static bool balloon_needs_vmstat(const Sampler *sampler) {
+        return sampler->balloon.deflate_on_oom && !counters_has(&sampler->meminfo, MEMINFO_BALLOON);
+}
+
+void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
+        Snapshot *snapshot;
+
+        assert(sampler);
+        assert(ret);
+
+        snapshot = &sampler->last;
+        snapshot->now_usec = monotonic_usec();
+        snapshot->has = 0;
+
+        if ((what & SNAPSHOT_HAS_MEMINFO) && read_meminfo(sampler, snapshot))
+                snapshot->has |= SNAPSHOT_HAS_MEMINFO;
+        if ((snapshot->has & SNAPSHOT_HAS_MEMINFO) && balloon_needs_vmstat(sampler))
+                what |= SNAPSHOT_HAS_VMSTAT;
+        if ((what & SNAPSHOT_HAS_VMSTAT) && read_vmstat(sampler, snapshot))
+                snapshot->has |= SNAPSHOT_HAS_VMSTAT;
+        if ((what & SNAPSHOT_HAS_PSI) && read_psi(sampler, snapshot))
+                snapshot->has |= SNAPSHOT_HAS_PSI;
+        if ((what & SNAPSHOT_HAS_ZONES) && read_zones(sampler, snapshot))
+                snapshot->has |= SNAPSHOT_HAS_ZONES;
+
+        snapshot->balloon_bytes =
+                balloon_size_bytes(&sampler->meminfo, &sampler->vmstat, snapshot->page_size_bytes);
+        *ret = *snapshot;
+}
+
+/* -- life ------------------------------------------------------------------------------------------ */
+
+int sampler_new(const RootDir *root, Sampler **ret) {
+        _cleanup_(sampler_freep) Sampler *sampler = NULL;
+        Snapshot ignored;
+
+        assert(root);
+        assert(ret);
+
+        sampler = calloc(1, sizeof(*sampler));
+        if (!sampler)
+                return -ENOMEM;
+        sampler->root = root;
+        for (Source source = 0; source < SOURCE_MAX; source++)
+                sampler->files[source] = PROCFILE_NULL;
+
+        for (Source source = 0; source < SOURCE_MAX; source++) {
+                int r = procfile_open(&sampler->files[source], root, sources[source].path);
+
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0)
+                        source_failed(sampler, source, r);
+        }
+
+        (void) balloon_device_probe(root, &sampler->balloon); /* what can not be read is not there */
+        if (!sampler->balloon.present)
+                add_missing(sampler, FACILITY_BALLOON, ENODEV);
+        sampler->capabilities = machine_capabilities(root);
+        sampler->last.balloon_in_total = sampler->balloon.deflate_on_oom;
+        sampler->last.page_size_bytes = (uint64_t) sysconf(_SC_PAGESIZE);
+
+        sampler_read(sampler, UINT_MAX, &ignored); /* learns the order of keys */
+        *ret = TAKE_PTR(sampler);
+        return 0;
+}
+
+Sampler *sampler_free(Sampler *sampler) {
+        if (!sampler)
+                return NULL;
+
+        for (Source source = 0; source < SOURCE_MAX; source++)
+                procfile_done(&sampler->files[source]);
+        zram_done(&sampler->zram);
+        free(sampler);
+        return NULL;
+}
+
+ZoneBalance sampler_zone_balance(const Sampler *sampler) {
+        assert(sampler);
+        return sampler->balance;
+}
+
+size_t sampler_missing(const Sampler *sampler, const MissingFacility **ret) {
+        assert(sampler);
+        assert(ret);
+
+        *ret = sampler->missing;
+        return sampler->n_missing;
+}
+
+uint64_t sampler_capabilities(const Sampler *sampler) {
+        uint64_t capabilities;
+
+        assert(sampler);
+
+        capabilities = sampler->capabilities;
+        if (!sampler->named[SOURCE_PSI])
+                capabilities |= CAPABILITY_PSI_TOTALS;
+        if (sampler->last.swap_total_bytes > 0)
+                capabilities |= CAPABILITY_SWAP;
+        return capabilities;
+}
