@@ -49,20 +49,27 @@ int block_state_read(const RootDir *root, uint64_t number, BlockState *ret);
  */
 int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_movable);
 
-/* What is known of the machine's hotplug memory beside the blocks. Filled by block_map_read(). */
+/*
+ * Where virtio-mem's memory is. By proc/iomem; where the kernel hides its addresses (no CAP_SYS_ADMIN), by
+ * what the firmware's map does not hold.
+ */
 #define BLOCK_RANGES_MAX 64U
+
 typedef struct BlockRange {
         uint64_t start, end; /* bytes, end inclusive */
 } BlockRange;
 
 typedef struct BlockMap {
-        BlockRange virtio_mem[BLOCK_RANGES_MAX];
-        size_t n_virtio_mem;
-        bool truncated; /* there were more ranges */
-        bool hidden;    /* the kernel hides addresses from us: no CAP_SYS_ADMIN */
+        bool hidden;         /* ranges are those of the firmware's map */
+        bool has_virtio_mem; /* there is such a device */
+        BlockRange ranges[BLOCK_RANGES_MAX];
+        size_t n_ranges;
 } BlockMap;
 
-/* Ranges "System RAM (virtio_mem)" of the text of proc/iomem. Pure. */
+/*
+ * The ranges of virtio-mem devices in the text of proc/iomem, or hidden. Pure. Ranges beyond
+ * BLOCK_RANGES_MAX are left out.
+ */
 void block_map_parse(const char *text, size_t size, BlockMap *ret);
 
 /* Returns 0 or -errno. Allocates while it runs. */

@@ -17,9 +17,8 @@ typedef enum BlockMonitorSource {
 } BlockMonitorSource;
 
 typedef enum BlockHint {
-        BLOCK_HINT_CHANGED, /* look at this block */
-        BLOCK_HINT_REMOVED, /* it was removed: what comes under its number is another block */
-        BLOCK_HINT_RESCAN,  /* events were lost: look at all */
+        BLOCK_HINT_BLOCK,  /* look at this block */
+        BLOCK_HINT_RESCAN, /* events were lost: look at all */
         BLOCK_HINT_MAX,
 } BlockHint;
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A thin, strict layer over /sys/devices/system/memory. It holds no state: what a file says is asked for
+ * each time, because a block changes under everybody's hands (the kernel's own onliner, a udev rule, a DIMM
+ * that is ejected, an administrator).
+ *
+ * Two traps decide its form (kernel-qemu.md section 1.4). Writing "online" to a block that is online gives the
+ * same EINVAL as a real refusal, so the answer to every write is read back and the errno only explains a
+ * block that is still offline. And the zone asked for is not the zone obtained: after a kernel's auto-online
+ * it is whatever that chose, so valid_zones is read after success too. "removable" is never looked at: it has
+ * said nothing for years.
+ */
+
+#include "agent/blocks/block.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/policy/zone.h"
+#include "common/macro.h"
+#include "common/parse.h"
+#include "common/units.h"
+
+#define BLOCK_PATH_MAX 128U
+
+/* 16 MiB (ppc64) to 2 GiB (large x86) today; a power of two in any case. */
+#define BLOCK_SIZE_BYTES_MIN MIB
+#define BLOCK_SIZE_BYTES_MAX (64 * GIB)
+
+static const char *block_path(char path[static BLOCK_PATH_MAX], uint64_t number, const char *attribute) {
+        (void) snprintf(path, BLOCK_PATH_MAX, BLOCK_FOLDER "/memory%" PRIu64 "%s%s", number,
+                        attribute[0] ? "/" : "", attribute);
+        return path;
+}
+
+/* A block that is being removed answers ENODEV while its file is still open to us. */
+static int gone_is_enoent(int r) {
+        return r == -ENODEV || r == -ENXIO ? -ENOENT : r;
+}
+
+static ssize_t attribute_read(const RootDir *root, uint64_t number, const char *attribute, char *buffer,
+                              size_t size) {
+        char path[BLOCK_PATH_MAX];
+        ssize_t n = rootdir_read_line(root, block_path(path, number, attribute), buffer, size);
+
+        return n < 0 ? gone_is_enoent((int) n) : n;
+}
+
+int block_size_read(const RootDir *root, uint64_t *ret_bytes) {
+        char text[32];
+        uint64_t bytes;
+        ssize_t n;
+
+        assert(root);
+        assert(ret_bytes);
+
+        n = rootdir_read_line(root, BLOCK_FOLDER "/block_size_bytes", text, sizeof(text));
+        if (n < 0)
+                return (int) n;
+        if (parse_hex_u64(text, (size_t) n, &bytes) < 0 || bytes < BLOCK_SIZE_BYTES_MIN ||
+            bytes > BLOCK_SIZE_BYTES_MAX || (bytes & (bytes - 1)) != 0)
+                return -EBADMSG;
+
+        *ret_bytes = bytes;
+        return 0;
+}
+
+int block_kernel_onlines(const RootDir *root, bool *ret) {
+        char text[32];
+        ssize_t n;
+
+        assert(root);
+        assert(ret);
+
+        n = rootdir_read_line(root, BLOCK_FOLDER "/auto_online_blocks", text, sizeof(text));
+        if (n < 0)
+                return (int) n;
+
+        *ret = strcmp(text, "offline") != 0;
+        return 0;
+}
+
+/* -- which there are ------------------------------------------------------------------------------- */
+
+int block_number_from_name(const char *name, uint64_t *ret) {
+        const char *digits;
+        uint64_t number;
+
+        assert(name);
+        assert(ret);
+
+        if (strncmp(name, "memory", STRLEN("memory")) != 0)
+                return -EINVAL;
+        digits = name + STRLEN("memory");
+
+        /* "memory01" and "memory1" would be two names of one block. */
+        if ((digits[0] == '0' && digits[1] != '\0') || parse_u64(digits, strlen(digits), &number) < 0 ||
+            number > BLOCK_NUMBER_MAX)
+                return -EINVAL;
+
+        *ret = number;
+        return 0;
+}
+
+static int compare_entries(const void *a, const void *b) {
+        const BlockEntry *x = a, *y = b;
+
+        return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int append_entry(BlockEntry **entries, size_t *n, size_t *n_allocated, BlockEntry entry) {
+        if (*n == *n_allocated) {
+                size_t grown = *n_allocated > 0 ? *n_allocated * 2 : 64;
+                BlockEntry *p = reallocarray(*entries, grown, sizeof(*p));
+
+                if (!p)
+                        return -ENOMEM;
+                *entries = p;
+                *n_allocated = grown;
+        }
+        (*entries)[(*n)++] = entry;
+        return 0;
+}
+
+int block_enumerate(const RootDir *root, BlockEntry **ret_entries, size_t *ret_n) {
+        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_free_ BlockEntry *entries = NULL;
+        size_t n = 0, n_allocated = 0;
+        int r;
+
+        assert(root);
+        assert(ret_entries);
+        assert(ret_n);
+
+        r = rootdir_opendir(root, BLOCK_FOLDER, &dir);
+        if (r < 0)
+                return r;
+
+        for (;;) {
+                struct dirent *dirent;
+                uint64_t number;
+
+                errno = 0;
+                dirent = readdir(dir);
+                if (!dirent && errno > 0)
+                        return -errno;
+                if (!dirent)
+                        break;
+                if (block_number_from_name(dirent->d_name, &number) < 0)
+                        continue;
+                /* The inode of a sysfs folder is drawn anew each time the folder is made. */
+                r = append_entry(&entries, &n, &n_allocated, (BlockEntry){number, dirent->d_ino});
+                if (r < 0)
+                        return r;
+        }
+
+        if (n > 0)
+                qsort(entries, n, sizeof(*entries), compare_entries);
+        *ret_entries = TAKE_PTR(entries);
+        *ret_n = n;
+        return 0;
+}
+
+int block_identity_read(const RootDir *root, uint64_t number, uint64_t *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        char path[BLOCK_PATH_MAX];
+        struct stat st;
+
+        assert(root);
+        assert(ret);
+
+        fd = rootdir_open(root, block_path(path, number, ""), O_PATH | O_DIRECTORY);
+        if (fd < 0)
+                return gone_is_enoent(fd);
+        if (fstat(fd, &st) < 0)
+                return -errno;
+
+        *ret = st.st_ino;
+        return 0;
+}
+
+/* -- one block ------------------------------------------------------------------------------------- */
+
+int block_state_read(const RootDir *root, uint64_t number, BlockState *ret) {
+        char text[32];
+        ssize_t n;
+
+        assert(root);
+        assert(ret);
+
+        n = attribute_read(root, number, "state", text, sizeof(text));
+        if (n < 0)
+                return (int) n;
+
+        /* The kernel says "online"; a tree of plain files says what was last written to it. */
+        if (strncmp(text, "online", STRLEN("online")) == 0)
+                *ret = BLOCK_STATE_ONLINE;
+        else if (strcmp(text, "offline") == 0)
+                *ret = BLOCK_STATE_OFFLINE;
+        else if (strcmp(text, "going-offline") == 0)
+                *ret = BLOCK_STATE_GOING_OFFLINE;
+        else
+                return -EBADMSG;
+        return 0;
+}
+
+static Zone zone_from_word(const char *word) {
+        if (strcmp(word, "Movable") == 0)
+                return ZONE_MOVABLE;
+        if (strcmp(word, "Normal") == 0 || strcmp(word, "DMA32") == 0 || strcmp(word, "DMA") == 0)
+                return ZONE_KERNEL;
+        return ZONE_UNKNOWN; /* "none": the block spans zones or nodes */
+}
+
+int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_movable) {
+        char text[128], *rest = text, *word;
+        Zone first = ZONE_UNKNOWN;
+        bool movable = false, any = false;
+        ssize_t n;
+
+        assert(root);
+        assert(ret);
+
+        n = attribute_read(root, number, "valid_zones", text, sizeof(text));
+        if (n < 0)
+                return (int) n;
+
+        while ((word = strsep(&rest, " "))) {
+                if (word[0] == '\0')
+                        continue;
+                if (!any)
+                        first = zone_from_word(word);
+                any = true;
+                movable = movable || zone_from_word(word) == ZONE_MOVABLE;
+        }
+
+        *ret = first;
+        if (ret_movable)
+                *ret_movable = movable;
+        return 0;
+}
+
+/* -- online ---------------------------------------------------------------------------------------- */
+
+/*
+ * What the block is after a write that gave r. Fills result; returns true if that is the end of it,
+ * false if the block is still offline.
+ */
+static bool verify(const RootDir *root, uint64_t number, int r, BlockOnline *result) {
+        BlockState state;
+        int q;
+
+        q = block_state_read(root, number, &state);
+        if (q == -ENOENT) {
+                result->result = BLOCK_ONLINE_GONE;
+                return true;
+        }
+        if (q >= 0 && state == BLOCK_STATE_ONLINE) {
+                result->result = r < 0 ? BLOCK_ONLINE_ALREADY : BLOCK_ONLINE_DONE;
+                if (block_zone_read(root, number, &result->zone, NULL) < 0)
+                        result->zone = ZONE_UNKNOWN; /* without CONFIG_MEMORY_HOTREMOVE there is no file */
+                return true;
+        }
+
+        result->result = BLOCK_ONLINE_FAILED;
+        result->error = r < 0 ? -r : q < 0 ? -q : EIO; /* EIO: the kernel said yes, the block is not online */
+        return false;
+}
+
+BlockOnline block_online(const RootDir *root, uint64_t number, Zone zone) {
+        BlockOnline result = {.zone = ZONE_UNKNOWN};
+        char path[BLOCK_PATH_MAX];
+        int r;
+
+        assert(root);
+
+        (void) block_path(path, number, "state");
+        r = gone_is_enoent(rootdir_write(root, path, zone_online_word(zone)));
+        if (verify(root, number, r, &result))
+                return result;
+
+        /*
+         * EINVAL and still offline: this zone is not possible for this block. Memory in the other zone is
+         * better than none; the zone is reported and counts against the ratio from then on.
+         */
+        if (r == -EINVAL) {
+                r = gone_is_enoent(rootdir_write(root, path, "online"));
+                if (verify(root, number, r, &result))
+                        result.fallback = result.result == BLOCK_ONLINE_DONE;
+        }
+        return result;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The loop around the onliner: kernel events, a slow timer that trusts none of them, retries, and a source of low
+ * priority that does the work in turns. It listens before it looks, so that nothing falls between.
+ */
+
+#include "agent/blocks/service.h"
+
+#include <assert.h>
+
+#include "agent/blocks/onliner.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#define RESCAN_DEFAULT_USEC (30 * USEC_PER_SEC)
+
+/* Samples and the port go first. */
+#define WORK_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+
+struct BlockService {
+        sd_event *event; /* referenced */
+        BlockOnliner onliner;
+        BlockMonitor *monitor; /* NULL without kernel events */
+        int uevents_error;
+        sd_event_source *work; /* on while blocks are to be looked at */
+        sd_event_source *timer;
+        uint64_t rescan_usec, rescan_at_usec;
+};
+
+static uint64_t now_usec(const BlockService *service) {
+        uint64_t usec = 0;
+
+        (void) sd_event_now(service->event, CLOCK_MONOTONIC, &usec); /* fails only for a wrong clock */
+        return usec;
+}
+
+static void wake(BlockService *service) {
+        (void) sd_event_source_set_enabled(service->work, SD_EVENT_ON);
+}
+
+static void arm_timer(BlockService *service) {
+        (void) sd_event_source_set_time(service->timer, u64_min(block_onliner_retry_usec(&service->onliner),
+                                                                service->rescan_at_usec));
+        (void) sd_event_source_set_enabled(service->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_work(sd_event_source *source, void *userdata) {
+        BlockService *service = userdata;
+
+        if (block_onliner_turn(&service->onliner, now_usec(service)))
+                return 0;
+
+        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        arm_timer(service);
+        return 0;
+}
+
+static void rescan(BlockService *service) {
+        int r;
+
+        r = block_onliner_rescan(&service->onliner, now_usec(service));
+        if (r < 0)
+                (void) log_warning_errno(r, "Cannot list memory blocks, trying again later: %m");
+        service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        BlockService *service = userdata;
+
+        block_onliner_mark_due(&service->onliner, now_usec(service));
+        if (service->rescan_at_usec <= now_usec(service))
+                rescan(service);
+        wake(service); /* arms the timer again when done */
+        return 0;
+}
+
+static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
+        BlockService *service = userdata;
+        int r;
+
+        switch (hint) {
+        case BLOCK_HINT_BLOCK:
+                r = block_onliner_hint(&service->onliner, number, now_usec(service));
+                if (r < 0) { /* the slow timer will find it */
+                        (void) log_debug_errno(r, "Cannot look at memory%llu: %m",
+                                               (unsigned long long) number);
+                        return;
+                }
+                break;
+        case BLOCK_HINT_RESCAN:
+                rescan(service);
+                break;
+        case BLOCK_HINT_MAX:
+                assert(false);
+        }
+        wake(service);
+}
+
+static int add_sources(BlockService *service) {
+        int r;
+
+        r = sd_event_add_defer(service->event, &service->work, on_work, service);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(service->work, "block-work");
+        r = sd_event_source_set_priority(service->work, WORK_PRIORITY);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(service->work, SD_EVENT_ON); /* what was offline at start */
+        if (r < 0)
+                return r;
+
+        r = sd_event_add_time(service->event, &service->timer, CLOCK_MONOTONIC, service->rescan_at_usec,
+                              USEC_PER_MSEC, on_timer, service);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(service->timer, "block-timer");
+        return sd_event_source_set_priority(service->timer, WORK_PRIORITY);
+}
+
+int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,
+                      BlockServiceHandler handler, void *userdata, BlockService **ret) {
+        _cleanup_(block_service_freep) BlockService *service = NULL;
+        int r;
+
+        assert(event);
+        assert(root);
+        assert(config);
+        assert(handler);
+        assert(ret);
+
+        service = calloc(1, sizeof(*service));
+        if (!service)
+                return -ENOMEM;
+        service->event = sd_event_ref(event);
+        service->onliner.zoneinfo = PROCFILE_NULL;
+
+        r = block_monitor_new(event, root, config->source, on_hint, service, &service->monitor);
+        if (r < 0)
+                service->uevents_error = -r;
+
+        r = block_onliner_init(&service->onliner, root, config, handler, userdata, now_usec(service));
+        if (r < 0)
+                return r;
+        service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
+        service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
+
+        r = add_sources(service);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(service);
+        return 0;
+}
+
+BlockService *block_service_free(BlockService *service) {
+        if (!service)
+                return NULL;
+
+        (void) sd_event_source_disable_unref(service->work);
+        (void) sd_event_source_disable_unref(service->timer);
+        (void) block_monitor_free(service->monitor);
+        block_onliner_done(&service->onliner);
+        (void) sd_event_unref(service->event);
+        free(service);
+        return NULL;
+}
+
+void block_service_configure(BlockService *service, const BlockServiceConfig *config) {
+        assert(service);
+        assert(config);
+
+        service->onliner.config = *config;
+        service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
+        rescan(service); /* what was left offline may now be wanted */
+        wake(service);
+}
+
+uint64_t block_service_block_size_bytes(const BlockService *service) {
+        assert(service);
+        return service->onliner.block_size_bytes;
+}
+
+void block_service_counts(const BlockService *service, unsigned *ret_online, unsigned *ret_offline) {
+        assert(service);
+        block_table_count(&service->onliner.table, ret_online, ret_offline);
+}
+
+int block_service_uevents_error(const BlockService *service) {
+        assert(service);
+        return service->uevents_error;
+}
+
+bool block_service_kernel_onlines(const BlockService *service) {
+        assert(service);
+        return service->onliner.kernel_onlines;
+}
