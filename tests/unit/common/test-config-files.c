@@ -153,10 +153,10 @@ static void test_precedence(void **state) {
         assert_sample(tree, 30, 30, 60);
 
         /* neither a backup nor a hidden file is a drop-in */
-        put(tree, "etc/memtide/agent.conf.d/99.conf~", "[S]\nA=99\n", 0644);
-        put(tree, "etc/memtide/agent.conf.d/.99.conf", "[S]\nA=99\n", 0644);
-        put(tree, "etc/memtide/agent.conf.d/.conf", "[S]\nA=99\n", 0644);
-        put(tree, "etc/memtide/agent.conf.d/README", "[S]\nA=99\n", 0644);
+        put(tree, "etc/memtide/agent.conf.d/99.conf~", "nonsense", 0644);
+        put(tree, "etc/memtide/agent.conf.d/.99.conf", "nonsense", 0644);
+        put(tree, "etc/memtide/agent.conf.d/.conf", "nonsense", 0644);
+        put(tree, "etc/memtide/agent.conf.d/README", "nonsense", 0644);
         assert_int_equal(load(tree, NULL), 0);
         assert_sample(tree, 30, 30, 60);
 }

@@ -139,92 +139,88 @@ static void test_values(void **state) {
 #define BYTES_50  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define BYTES_200 BYTES_50 BYTES_50 BYTES_50 BYTES_50
 
+static const struct {
+        const char *text;
+        int r;
+        const char *said;
+} complaints[] = {
+        {"", 0, ""},
+        {"\n\n# only a comment", 0, ""},
+        {"\xef\xbb\xbf[Agent]\nCount=4\n", 0, ""},
+        {"\xef\xbb\xbf", 0, ""},
+        {"[Agent]", 0, ""},
+
+        /* values: the line, what was read, what is allowed */
+        {"[Memory]\nFloor=big\n", -EINVAL, "E f:2: Floor=big: not a size (allowed: 16M to 1T)\n"},
+        {"[Memory]\nFloor=\n", -EINVAL, "E f:2: Floor=: not a size (allowed: 16M to 1T)\n"},
+        {"[Memory]\nFloor=4096\n", -EINVAL, "E f:2: Floor=4096: out of range (allowed: 16M to 1T)\n"},
+        {"[Memory]\nFloor=2T\n", -EINVAL, "E f:2: Floor=2T: out of range (allowed: 16M to 1T)\n"},
+        {"[Memory]\nFloor=1G # one\n", -EINVAL, "E f:2: Floor=1G # one: not a size (allowed: 16M to 1T)\n"},
+        {"[Memory]\nHold=5m\n", -EINVAL, "E f:2: Hold=5m: not a time span (allowed: 1ms to 1h)\n"},
+        {"[Memory]\nHold=0\n", -EINVAL, "E f:2: Hold=0: out of range (allowed: 1ms to 1h)\n"},
+        {"[Memory]\nOvercommit=120\n", -EINVAL,
+         "E f:2: Overcommit=120: not a percentage (allowed: 50% to 400%)\n"},
+        {"[Memory]\nMode=Always\n", -EINVAL,
+         "E f:2: Mode=Always: not one of the words (allowed: off, auto, always)\n"},
+        {"[Memory]\nName=achtzeic\n", -EINVAL,
+         "E f:2: Name=achtzeic: out of range (allowed: 1 to 7 characters)\n"},
+        {"[Memory]\nName=\n", -EINVAL, "E f:2: Name=: out of range (allowed: 1 to 7 characters)\n"},
+        {"[Memory]\nLetter=f\n", -EINVAL, "E f:2: Letter=f: out of range (allowed: a to e)\n"},
+        {"[Memory]\nLetter=ab\n", -EINVAL, "E f:2: Letter=ab: not a value of this key (allowed: a to e)\n"},
+        {"[Agent]\nEnabled=maybe\nCount=11\n", -EINVAL,
+         "E f:2: Enabled=maybe: not a boolean (allowed: yes or no)\n"
+         "E f:3: Count=11: out of range (allowed: 1 to 10)\n"},
+
+        /* lines that are none: all are told, and the rest is still read */
+        {"[Agent]\nCount\n=5\nCount=x\nEnabled", -EINVAL,
+         "E f:2: neither [Section] nor Key=value\n"
+         "E f:3: neither [Section] nor Key=value\n"
+         "E f:4: Count=x: not a number (allowed: 1 to 10)\n"
+         "E f:5: neither [Section] nor Key=value\n"},
+        {"[Agent\nCount=5\n", -EINVAL,
+         "E f:1: not a [Section]\nW f:2: Count= is ignored here; it belongs in [Agent]\n"},
+        {"[]\n", -EINVAL, "E f:1: not a [Section]\n"},
+        {"[Agent] Count=5\n", -EINVAL, "E f:1: not a [Section]\n"},
+        {"[Agent]\nCount=" BYTES_200 "\nCount=5", -EINVAL,
+         "E f:2: longer than the 199 characters of a line\n"},
+        {"# " BYTES_200 "\n[Agent]\nCount=0\n", -EINVAL, "E f:3: Count=0: out of range (allowed: 1 to 10)\n"},
+
+        /* unknown words warn, and say what was probably meant */
+        {"[Agent]\nCuont=5\n", 0, "W f:2: unknown key Cuont= in [Agent], ignored; did you mean Count=?\n"},
+        {"[Agent]\ncount=5\n", 0, "W f:2: unknown key count= in [Agent], ignored; did you mean Count=?\n"},
+        {"[Agent]\nColour=5\n", 0, "W f:2: unknown key Colour= in [Agent], ignored\n"},
+        {"[Agent]\nFloor=5\n", 0, "W f:2: Floor= is ignored here; it belongs in [Memory]\n"},
+        {"Count=5\n", 0, "W f:1: Count= is ignored here; it belongs in [Agent]\n"},
+        {"[Memroy]\nFloor=5\nHold=x\n[Agent]\nCount=5\n", 0,
+         "W f:2: unknown section [Memroy], ignored; did you mean [Memory]?\n"},
+        {"[Elsewhere]\nFloor=5\n", 0, "W f:2: unknown section [Elsewhere], ignored\n"},
+        {"[Agent]\n" BYTES_50 BYTES_50 "=5\n", 0, NULL},
+        {"[" BYTES_50 BYTES_50 "]\nCount=5\n", 0, NULL},
+
+        /* no text */
+        {"[Agent]\nCount=\xff\n", -EINVAL, "E f:2: not UTF-8\n"},
+        {"# gr\xc3\xbc\xc3\x9f"
+         "e\n",
+         0, ""},
+        {"# \xc0\xaf\n", -EINVAL, "E f:1: not UTF-8\n"},         /* overlong */
+        {"# \xed\xa0\x80\n", -EINVAL, "E f:1: not UTF-8\n"},     /* a surrogate */
+        {"# \xf4\x90\x80\x80\n", -EINVAL, "E f:1: not UTF-8\n"}, /* beyond Unicode */
+        {"# \xf0\x9f\x90\xa7\n", 0, ""},
+        {"# cut \xe2\x82", -EINVAL, "E f:1: not UTF-8\n"},
+        {"\n\n\033[2J", -EINVAL, "E f:3: a control character\n"},
+        {"# \x7f", -EINVAL, "E f:1: a control character\n"},
+        {"[Agent]\rCount=5", -EINVAL, "E f:1: a carriage return inside the line\n"},
+};
+
 static void test_complaints(void **state) {
-        static const struct {
-                const char *text;
-                int r;
-                const char *said;
-        } rows[] = {
-                {"", 0, ""},
-                {"\n\n# only a comment", 0, ""},
-                {"\xef\xbb\xbf[Agent]\nCount=4\n", 0, ""},
-                {"\xef\xbb\xbf", 0, ""},
-                {"[Agent]", 0, ""},
-
-                /* values: the line, what was read, what is allowed */
-                {"[Memory]\nFloor=big\n", -EINVAL, "E f:2: Floor=big: not a size (allowed: 16M to 1T)\n"},
-                {"[Memory]\nFloor=\n", -EINVAL, "E f:2: Floor=: not a size (allowed: 16M to 1T)\n"},
-                {"[Memory]\nFloor=4096\n", -EINVAL, "E f:2: Floor=4096: out of range (allowed: 16M to 1T)\n"},
-                {"[Memory]\nFloor=2T\n", -EINVAL, "E f:2: Floor=2T: out of range (allowed: 16M to 1T)\n"},
-                {"[Memory]\nFloor=1G # one\n", -EINVAL,
-                 "E f:2: Floor=1G # one: not a size (allowed: 16M to 1T)\n"},
-                {"[Memory]\nHold=5m\n", -EINVAL, "E f:2: Hold=5m: not a time span (allowed: 1ms to 1h)\n"},
-                {"[Memory]\nHold=0\n", -EINVAL, "E f:2: Hold=0: out of range (allowed: 1ms to 1h)\n"},
-                {"[Memory]\nOvercommit=120\n", -EINVAL,
-                 "E f:2: Overcommit=120: not a percentage (allowed: 50% to 400%)\n"},
-                {"[Memory]\nMode=Always\n", -EINVAL,
-                 "E f:2: Mode=Always: not one of the words (allowed: off, auto, always)\n"},
-                {"[Memory]\nName=achtzeic\n", -EINVAL,
-                 "E f:2: Name=achtzeic: out of range (allowed: 1 to 7 characters)\n"},
-                {"[Memory]\nName=\n", -EINVAL, "E f:2: Name=: out of range (allowed: 1 to 7 characters)\n"},
-                {"[Memory]\nLetter=f\n", -EINVAL, "E f:2: Letter=f: out of range (allowed: a to e)\n"},
-                {"[Memory]\nLetter=ab\n", -EINVAL,
-                 "E f:2: Letter=ab: not a value of this key (allowed: a to e)\n"},
-                {"[Agent]\nEnabled=maybe\nCount=11\n", -EINVAL,
-                 "E f:2: Enabled=maybe: not a boolean (allowed: yes or no)\n"
-                 "E f:3: Count=11: out of range (allowed: 1 to 10)\n"},
-
-                /* lines that are none: all are told, and the rest is still read */
-                {"[Agent]\nCount\n=5\nCount=x\nEnabled", -EINVAL,
-                 "E f:2: neither [Section] nor Key=value\n"
-                 "E f:3: neither [Section] nor Key=value\n"
-                 "E f:4: Count=x: not a number (allowed: 1 to 10)\n"
-                 "E f:5: neither [Section] nor Key=value\n"},
-                {"[Agent\nCount=5\n", -EINVAL,
-                 "E f:1: not a [Section]\nW f:2: Count= is ignored here; it belongs in [Agent]\n"},
-                {"[]\n", -EINVAL, "E f:1: not a [Section]\n"},
-                {"[Agent] Count=5\n", -EINVAL, "E f:1: not a [Section]\n"},
-                {"[Agent]\nCount=" BYTES_200 "\nCount=5", -EINVAL,
-                 "E f:2: longer than the 199 characters of a line\n"},
-                {"# " BYTES_200 "\n[Agent]\nCount=0\n", -EINVAL,
-                 "E f:3: Count=0: out of range (allowed: 1 to 10)\n"},
-
-                /* unknown words warn, and say what was probably meant */
-                {"[Agent]\nCuont=5\n", 0,
-                 "W f:2: unknown key Cuont= in [Agent], ignored; did you mean Count=?\n"},
-                {"[Agent]\ncount=5\n", 0,
-                 "W f:2: unknown key count= in [Agent], ignored; did you mean Count=?\n"},
-                {"[Agent]\nColour=5\n", 0, "W f:2: unknown key Colour= in [Agent], ignored\n"},
-                {"[Agent]\nFloor=5\n", 0, "W f:2: Floor= is ignored here; it belongs in [Memory]\n"},
-                {"Count=5\n", 0, "W f:1: Count= is ignored here; it belongs in [Agent]\n"},
-                {"[Memroy]\nFloor=5\nHold=x\n[Agent]\nCount=5\n", 0,
-                 "W f:2: unknown section [Memroy], ignored; did you mean [Memory]?\n"},
-                {"[Elsewhere]\nFloor=5\n", 0, "W f:2: unknown section [Elsewhere], ignored\n"},
-                {"[Agent]\n" BYTES_50 BYTES_50 "=5\n", 0, NULL},
-                {"[" BYTES_50 BYTES_50 "]\nCount=5\n", 0, NULL},
-
-                /* no text */
-                {"[Agent]\nCount=\xff\n", -EINVAL, "E f:2: not UTF-8\n"},
-                {"# gr\xc3\xbc\xc3\x9f"
-                 "e\n",
-                 0, ""},
-                {"# \xc0\xaf\n", -EINVAL, "E f:1: not UTF-8\n"},         /* overlong */
-                {"# \xed\xa0\x80\n", -EINVAL, "E f:1: not UTF-8\n"},     /* a surrogate */
-                {"# \xf4\x90\x80\x80\n", -EINVAL, "E f:1: not UTF-8\n"}, /* beyond Unicode */
-                {"# \xf0\x9f\x90\xa7\n", 0, ""},
-                {"# cut \xe2\x82", -EINVAL, "E f:1: not UTF-8\n"},
-                {"\n\n\033[2J", -EINVAL, "E f:3: a control character\n"},
-                {"# \x7f", -EINVAL, "E f:1: a control character\n"},
-                {"[Agent]\rCount=5", -EINVAL, "E f:1: a carriage return inside the line\n"},
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(complaints); i++) {
                 Sample sample;
                 Said said;
 
-                assert_int_equal(parse(rows[i].text, strlen(rows[i].text), &sample, NULL, &said), rows[i].r);
-                if (rows[i].said)
-                        assert_string_equal(said.text, rows[i].said);
+                assert_int_equal(parse(complaints[i].text, strlen(complaints[i].text), &sample, NULL, &said),
+                                 complaints[i].r);
+                if (complaints[i].said)
+                        assert_string_equal(said.text, complaints[i].said);
                 else
                         assert_non_null(strstr(said.text, "ignored"));
         }
@@ -257,6 +253,16 @@ static void test_nul_byte(void **state) {
 
         assert_int_equal(parse(text, sizeof(text) - 1, &sample, NULL, &said), -EINVAL);
         assert_string_equal(said.text, "E f:2: a NUL byte\n");
+}
+
+/* The rest of the character stands right behind the end. */
+static void test_character_cut_by_the_end(void **state) {
+        Sample sample;
+        Said said;
+
+        assert_int_equal(parse("#\xe2\x82\xac", 4, &sample, NULL, &said), 0);
+        assert_int_equal(parse("#\xe2\x82\xac", 3, &sample, NULL, &said), -EINVAL);
+        assert_string_equal(said.text, "E f:1: not UTF-8\n");
 }
 
 /* The text of a bad value is left alone, and so is what stood there before. */
@@ -338,6 +344,7 @@ int main(void) {
                 cmocka_unit_test(test_complaints),
                 cmocka_unit_test(test_longest_line),
                 cmocka_unit_test(test_nul_byte),
+                cmocka_unit_test(test_character_cut_by_the_end),
                 cmocka_unit_test(test_failure_touches_nothing),
                 cmocka_unit_test(test_dump_loads_again),
                 cmocka_unit_test(test_distance),

@@ -180,64 +180,78 @@ static void test_limit(void **state) {
         assert_true(log_limit_allows(&(LogLimit){}, 0, NULL));
 }
 
-/* Runs in a child with a private /run/systemd/journal. Returns the exit status; 77: not possible here. */
-static int journal_child(void) {
+/* Becomes journald in a mount namespace of its own. Returns its socket, or -errno. */
+static int journal_listen(void) {
         static const struct sockaddr_un address = {.sun_family = AF_UNIX,
                                                    .sun_path = "/run/systemd/journal/socket"};
-        const LogField field = {"GUEST", "web\n1"};
-        char buffer[4096], stream[64];
-        struct stat st;
-        ssize_t n;
         int fd;
 
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
-                return 77;
+                return -errno;
         if (mkdir("/run/systemd", 0755) < 0 || mkdir("/run/systemd/journal", 0755) < 0)
-                return 1;
+                return -errno;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
-            fstat(STDERR_FILENO, &st) < 0)
-                return 2;
+        return bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ? -errno : fd;
+}
 
-        /* stderr "is" a journal stream if the variable says so, and no other one */
-        (void) snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino + 1);
+/* The next datagram, "" if there is none; borrowed until the next call. */
+static const char *journal_receive(int fd) {
+        static char buffer[65536];
+        ssize_t n = recv(fd, buffer, sizeof(buffer) - 1, 0);
+
+        buffer[n < 0 ? 0 : n] = '\0';
+        return buffer;
+}
+
+/* Sets up the log as under a service manager that says which inode stderr's journal stream has. */
+static void log_setup_with_stream(ino_t offset) {
+        char stream[64];
+        struct stat st;
+
+        if (fstat(STDERR_FILENO, &st) < 0)
+                return;
+        (void) snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t) st.st_dev,
+                        (uintmax_t) (st.st_ino + offset));
         (void) setenv("JOURNAL_STREAM", stream, true);
         log_setup(LOG_TARGET_AUTO, LOG_INFO);
+}
+
+/* Runs in a child, where cmocka is not at hand. Returns the exit status; 77: not possible here. */
+static int journal_child(void) {
+        const LogField field = {"GUEST", "web\n1"};
+        const char *text;
+        int fd = journal_listen();
+
+        if (fd < 0)
+                return 77;
+
+        log_setup_with_stream(1); /* stderr has been redirected since */
         log_info("to stderr");
-        if (recv(fd, buffer, sizeof(buffer), 0) >= 0)
+        if (journal_receive(fd)[0] != '\0')
                 return 3;
-        (void) snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino);
-        (void) setenv("JOURNAL_STREAM", stream, true);
-        log_setup(LOG_TARGET_AUTO, LOG_INFO);
 
+        log_setup_with_stream(0);
         log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", &field, 1, "grown by %d", 5);
-        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
-        buffer[n < 0 ? 0 : n] = '\0';
-        if (strcmp(buffer, "PRIORITY=5\nSYSLOG_IDENTIFIER=test-log\nMESSAGE=grown by 5\n"
-                           "MESSAGE_ID=0123456789abcdef0123456789abcdef\nGUEST=web?1\n") != 0)
+        if (strcmp(journal_receive(fd), "PRIORITY=5\nSYSLOG_IDENTIFIER=test-log\nMESSAGE=grown by 5\n"
+                                        "MESSAGE_ID=0123456789abcdef0123456789abcdef\nGUEST=web?1\n") != 0)
                 return 4;
-
         (void) log_error_errno(-ENOENT, "no: %m");
-        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
-        buffer[n < 0 ? 0 : n] = '\0';
-        if (!strstr(buffer, "PRIORITY=3\n") ||
-            !strstr(buffer, "MESSAGE=no: No such file or directory\nERRNO=2\n"))
+        text = journal_receive(fd);
+        if (!strstr(text, "PRIORITY=3\n") ||
+            !strstr(text, "MESSAGE=no: No such file or directory\nERRNO=2\n"))
                 return 5;
 
         /* journald does not read: no line waits for it */
         for (int i = 0; i < 5000; i++)
                 log_info("line %d", i);
-        while (recv(fd, buffer, sizeof(buffer), 0) > 0)
+        while (journal_receive(fd)[0] != '\0')
                 ;
         log_info("back");
-        (void) recv(fd, buffer, sizeof(buffer), 0);
-        n = recv(fd, buffer, sizeof(buffer) - 1, 0);
-        buffer[n < 0 ? 0 : n] = '\0';
-        if (!strstr(buffer, "log lines before this one were lost"))
+        (void) journal_receive(fd);
+        if (!strstr(journal_receive(fd), "log lines before this one were lost"))
                 return 6;
 
-        /* journald is gone: stderr */
         (void) close(fd);
         log_info("no journald");
         return 0;

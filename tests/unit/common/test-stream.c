@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define OUTPUT_MAX  4096
+#define OUTPUT_MAX  16384 /* several times what the socket takes at once */
 #define READ_BUDGET 1000
 
 typedef struct Bench {
