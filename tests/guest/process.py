@@ -51,11 +51,13 @@ def stop_all() -> None:
 
 
 def stop_on_signals() -> None:
-    """SIGTERM and SIGHUP end the program the ordinary way, so that every cleanup runs (as Ctrl-C does)."""
+    """SIGTERM and SIGHUP end the program the ordinary way, so that every cleanup runs, as Ctrl-C does; and
+    Ctrl-C does so also where a shell started us in the background with SIGINT ignored."""
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def resident_bytes(pid: int) -> int:
