@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The picture of a run by gnuplot: memory, available and stall of each guest over one time axis, with what
+was done to it."""
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.demo.lane import Lane
+from tests.demo.phases import Phase
+
+MIB = 1 << 20
+STEP_S = 0.5
+
+
+class PlotError(Exception):
+    """gnuplot is missing or refused."""
+
+
+def draw(path: Path, lanes: list[Lane], began: dict[Phase, float]) -> None:
+    if shutil.which("gnuplot") is None:
+        raise PlotError("gnuplot is not installed (apt-get install gnuplot-nox)")
+    start = began[Phase.CALM]
+    with tempfile.TemporaryDirectory(prefix="memtide-plot-") as folder:
+        tables = [_write_table(Path(folder, f"{lane.key}.dat"), lane, start) for lane in lanes]
+        script = Path(folder, "plot.gp")
+        script.write_text(_script(path, lanes, tables, began), encoding="utf-8")
+        result = subprocess.run(["gnuplot", script], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise PlotError(result.stderr.strip())
+
+
+def _write_table(path: Path, lane: Lane, start: float) -> Path:
+    """Columns: seconds, usable MiB, available MiB, stall in ms per s. Two rows a second are enough for eyes."""
+    rows, last = [], None
+    for sample in lane.guest.samples.all:
+        at = sample.t_usec / 1e6 + lane.clock_s - start
+        if last is not None and at - last[0] < STEP_S:
+            continue
+        stall = (sample.stall_some_usec - last[1]) / 1000 / (at - last[0]) if last else 0.0
+        last = (at, sample.stall_some_usec)
+        if at >= 0:
+            rows.append(f"{at:.2f} {lane.usable_bytes(sample) / MIB:.1f} "
+                        f"{sample.available_bytes / MIB:.1f} {stall:.2f}")
+    path.write_text("\n".join(rows) + "\n", encoding="ascii")
+    return path
+
+
+def _script(path: Path, lanes: list[Lane], tables: list[Path], began: dict[Phase, float]) -> str:
+    end = max(began.values()) - began[Phase.CALM]
+    width = 420 * len(lanes) + 60
+    terminal = f"svg size {width},640 background 'white' font 'sans,12'" if path.suffix == ".svg" \
+        else f"pngcairo size {width},640 font 'sans,10'"
+    top = max(lane.usable_bytes(s) for lane in lanes for s in lane.guest.samples.all) / MIB * 1.3
+    head = [f"set terminal {terminal}", f"set output '{path.resolve()}'",
+            f"set multiplot layout 2,{len(lanes)} columnsfirst",
+            f"set xrange [0:{end:.0f}]", "set grid", "set key top right horizontal samplen 2", "set lmargin 9", "set rmargin 2"]
+    worst = max(*(float(row.split()[3]) for table in tables for row in table.read_text().splitlines()), 1.0) * 1.1
+    body = [line for lane, table in zip(lanes, tables) for line in _column(lane, table, (top, worst), began)]
+    return "\n".join([*head, *body, "unset multiplot", ""])
+
+
+def _column(lane: Lane, table: Path, tops: tuple[float, float], began: dict[Phase, float]) -> list[str]:
+    """Memory above, stall below, on the same scales in all columns; phases as grey lines, actions as labels at
+    the moment when they were taken."""
+    start = began[Phase.CALM]
+    lines = ["unset arrow", "unset label", f"set title '{lane.title}'", f"set yrange [0:{tops[0]:.0f}]",
+             "set ylabel 'MiB'", "unset xlabel"]
+    for phase, at in began.items():
+        lines.append(f"set arrow from {at - start:.1f}, graph 0 to {at - start:.1f}, graph 1 nohead lc '#dddddd'")
+        if phase in (Phase.RAMP, Phase.SHRINK):
+            lines.append(f"set label '{phase.value}' at {at - start + 0.5:.1f}, graph 0.03 tc '#888888'")
+    for action in lane.actions:
+        if action.label:
+            lines.append(f"set label '{action.label}' at {action.at - start:.1f}, "
+                         f"graph 0.9 rotate by 90 right font ',8' tc '#aa3300'")
+    lines.append(f"plot '{table}' using 1:2 with lines lw 2 lc '#1f5fa8' title 'guest RAM', "
+                 f"'{table}' using 1:3 with lines lw 2 lc '#2a9d3f' title 'available'")
+    lines += ["unset arrow", "unset label", "unset title", f"set yrange [0:{tops[1]:.1f}]",
+              "set ylabel 'stall, ms per s'", "set xlabel 'seconds'",
+              f"plot '{table}' using 1:4 with impulses lw 2 lc '#c0392b' notitle"]
+    return lines
