@@ -17,6 +17,7 @@ import pytest
 
 from tests.guest import process
 from tests.guest.accel import choose_accelerator
+from tests.guest.bridge import Bridge
 from tests.guest.guest import Guest, GuestConfig, Machine
 from tests.guest.initramfs import build_initramfs
 from tests.guest.kernel import resolve_kernel
@@ -83,6 +84,24 @@ def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
 def bare_guest(bare_machine: Machine, folder: Path) -> Iterator[GuestFactory]:
     """Start guests without agent; all are stopped at the end."""
     yield from _factory(bare_machine, folder, None)
+
+
+@pytest.fixture
+def bridge(build: Path, folder: Path) -> Iterator[Bridge]:
+    """A running bridge that adopts every guest, with holds as short as the demo's."""
+    with Bridge(build, folder, ROOT / "tests" / "demo" / "bridge.conf") as running:
+        yield running
+
+
+@pytest.fixture
+def guest(machine: Machine, folder: Path, bridge: Bridge) -> Iterator[GuestFactory]:
+    """Start guests that the bridge discovers; returns when their agent has reached it."""
+    for start in _factory(machine, folder, bridge.discovery):
+        def start_and_wait(name: str = "vm", **options: Any) -> Guest:
+            started = start(name, **options)
+            bridge.wait_agent(name)
+            return started
+        yield start_and_wait
 
 
 def _factory(machine: Machine, folder: Path, discovery: Path | None) -> Iterator[GuestFactory]:
