@@ -19,29 +19,29 @@
 
 struct RootDir {
         int fd;
-        char *path;
+        char path[];
 };
 
 int rootdir_new(const char *path, RootDir **ret) {
-        _cleanup_(rootdir_freep) RootDir *root = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t path_size;
+        RootDir *root;
 
         assert(path);
         assert(ret);
 
-        root = calloc(1, sizeof(*root));
-        if (!root)
-                return -ENOMEM;
-        root->fd = -EBADF;
-
-        root->path = strdup(path);
-        if (!root->path)
-                return -ENOMEM;
-
-        root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (root->fd < 0)
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
                 return -errno;
 
-        *ret = TAKE_PTR(root);
+        path_size = strlen(path) + 1;
+        root = malloc(sizeof(*root) + path_size);
+        if (!root)
+                return -ENOMEM;
+        root->fd = TAKE_FD(fd);
+        memcpy(root->path, path, path_size);
+
+        *ret = root;
         return 0;
 }
 
@@ -50,7 +50,6 @@ RootDir *rootdir_free(RootDir *root) {
                 return NULL;
 
         root->fd = safe_close(root->fd);
-        free(root->path);
         free(root);
         return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A non-blocking byte stream in the loop of its owner. Both buffers are allocated at the start, so a busy
- * peer or a slow one costs nothing later. One read per dispatch: what is left makes the level-triggered
+ * A non-blocking byte stream in the loop of its owner. Both buffers are allocated with it, so a busy peer
+ * or a slow one costs nothing later. One read per dispatch: what is left makes the level-triggered
  * epoll call again, behind the other sources; a loop here would let one peer starve them.
  *
  * Output is a ring of output_max bytes. EPOLLOUT is asked for only while it holds something. A write that fails
@@ -33,11 +33,10 @@ struct Stream {
         StreamHandler handler;
         void *userdata; /* borrowed */
 
-        uint8_t *input;
         size_t read_budget;
-
-        uint8_t *output; /* a ring: n_output bytes from output_start */
-        size_t output_max, output_start, n_output;
+        size_t output_max, output_start, n_output; /* a ring: n_output bytes from output_start */
+        uint8_t *output;                           /* behind input */
+        uint8_t input[];
 };
 
 /* Asks epoll for exactly what can be acted on; nothing wanted means off, or a hang-up would spin. */
@@ -178,7 +177,7 @@ int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, c
         assert(handler);
         assert(ret);
 
-        stream = calloc(1, sizeof(*stream));
+        stream = malloc(sizeof(*stream) + read_budget + output_max);
         if (!stream)
                 return -ENOMEM;
         *stream = (Stream){
@@ -186,13 +185,10 @@ int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, c
                 .reading = true,
                 .handler = handler,
                 .userdata = userdata,
-                .input = malloc(read_budget),
                 .read_budget = read_budget,
-                .output = malloc(output_max),
                 .output_max = output_max,
+                .output = stream->input + read_budget,
         };
-        if (!stream->input || !stream->output)
-                return -ENOMEM;
 
         r = fd_prepare(stream->fd, &stream->is_socket);
         if (r < 0)
@@ -214,8 +210,6 @@ Stream *stream_free(Stream *stream) {
         /* unref alone leaves a source that is being dispatched alive, and its descriptor in epoll */
         (void) sd_event_source_disable_unref(stream->source);
         (void) safe_close(stream->fd);
-        free(stream->input);
-        free(stream->output);
         free(stream);
         return NULL;
 }
