@@ -30,36 +30,81 @@ typedef struct Demand {
         Urgency urgency;
         Cause cause;
         bool kernel_zone;
-        uint64_t used_bytes;              /* U */
-        uint64_t swapped_bytes;           /* S' */
-        uint64_t hot_bytes;               /* H */
-        uint64_t reserve_bytes;           /* R */
-        uint64_t demand_bytes;            /* D = U + S' + max(R, H), plus what a predicted fall will take */
-        int64_t need_bytes;               /* D - usable; positive asks */
-        uint64_t floor_bytes;             /* usable size below which no shrink is accepted */
+        unsigned fired;         /* bits 1 << Cause: conditions met by this very sample, before hysteresis */
+        uint64_t used_bytes;    /* U */
+        uint64_t swapped_bytes; /* S' */
+        uint64_t hot_bytes;     /* H */
+        uint64_t reserve_bytes; /* R */
+        uint64_t demand_bytes;  /* D = U + S' + max(R, H); while a condition holds, what it asked for */
+        int64_t need_bytes;     /* D - usable; positive asks */
+        uint64_t floor_bytes;   /* usable size below which no shrink is accepted */
         uint64_t time_to_exhaustion_usec; /* 0: not falling */
         uint64_t fall_bytes_per_sec;      /* r: smoothed growth of U */
-        SampleTier tier;
+        uint64_t
+                rate_high_bytes_per_sec; /* r95: of the time that U grew, 5 % saw a higher r; 10 min half-life */
+        SampleTier tier; /* what the next sample is to read: meminfo and PSI, from WATCH on vmstat */
         uint64_t next_sample_usec; /* interval until the next sample, 20 ms..1 s */
-        bool rose;                 /* urgency rose with this sample: an alarm is due */
+        bool rose;                 /* an alarm is due: urgency rose, or the ask grew, with this sample */
 } Demand;
 
-#define DEMAND_HISTORY_MAX 64U
+#define DEMAND_MARKS_MAX   64U /* 200 ms apart: 12.8 s */
+#define DEMAND_BUCKETS_MAX 64U /* quarter octaves of 1 MiB/s: up to 64 GiB/s */
 
-/* What the estimator remembers. Embedded by the caller, zero-initialised; its fields are demand.c's own. */
+/* The counters of one moment, to take differences from. */
+typedef struct DemandMark {
+        uint64_t at_usec;
+        uint64_t pgscan, allocstall, pswpin, pswpout, refault, activate, psi_io_some_usec;
+} DemandMark;
+
+/* What the estimator remembers. Embedded by the caller, zero-initialised; its fields are demand*.c's own. */
 typedef struct DemandState {
-        bool primed; /* last is valid */
-        Snapshot last;
-        int64_t slope_bytes_per_sec; /* smoothed, signed */
+        Snapshot last;        /* each field as last read; last.has: what has ever been read */
+        Demand answer;        /* the last one */
+        bool trigger_pending; /* a PSI trigger that no vmstat has been seen beside yet */
+
+        /* growth of U */
+        uint64_t memory_usec;                   /* meminfo was last read */
+        int64_t slope_bytes_per_sec;            /* smoothed, signed */
+        uint64_t rate_usec[DEMAND_BUCKETS_MAX]; /* time spent at each rate */
+        uint64_t rate_halved_usec;
         unsigned n_predict, n_level; /* samples in a row that met G1, G2 */
-        uint64_t used_ok_bytes;      /* known territory: highest U that ended well */
-        uint64_t used_ok_at_usec;
+        uint64_t short_since_usec;   /* D has exceeded usable since; 0 = it does not */
+        uint64_t resized_usec;       /* usable last moved; 0 = never */
+
+        /* known territory */
+        uint64_t used_ok_bytes; /* highest U that ended well */
+        uint64_t used_ok_usec;
         uint64_t used_peak_bytes; /* of the rise going on */
-        bool peak_clean;          /* no stall, swap-out or OOM since it began */
+        bool peak_spoilt;         /* a stall, a swap-out or the OOM killer since it began */
+
+        DemandMark marks[DEMAND_MARKS_MAX]; /* a ring; since the last resize */
+        unsigned n_marks, next_mark;
+
+        /* hot cache */
+        uint64_t hot_bytes, hot_usec;          /* H, and when hot refaults were last seen */
+        uint64_t thrash_usec;                  /* G5's last fire; 0 = never */
+        uint64_t thrash_from_bytes;            /* usable when G5 first fired */
+        uint64_t thrash_cap_bytes;             /* what it may gain from there */
+        uint64_t trial_usec, trials_from_usec; /* G5q: the trial going on, and the first of this 10 min */
+        uint64_t trial_usable_bytes;
+        unsigned n_trials;
+
+        /* kernel zones */
+        uint64_t kernel_bytes, kernel_usec; /* K, when it was read */
+        int64_t kernel_slope_bytes_per_sec;
+        uint64_t kernel_falling_usec; /* K has been falling fast since; 0 = it is not */
+        uint64_t kernel_asked_bytes, kernel_wanted_bytes,
+                kernel_held_usec; /* by K: usable asked for, K hoped for */
+
+        /* the answer's hysteresis */
         Urgency urgency;
         Cause cause;
-        uint64_t fired_at_usec;  /* when the present urgency was last confirmed */
-        uint64_t hot_until_usec; /* tier hysteresis */
+        bool kernel_zone;
+        uint64_t fired_usec;  /* when the present urgency was last confirmed */
+        uint64_t ask_bytes;   /* usable size that the conditions asked for; 0 = none */
+        uint64_t extra_bytes; /* of it, beyond D */
+        uint64_t told_bytes;  /* the ask of the last alarm */
+        uint64_t hot_until_usec, watch_until_usec;
 } DemandState;
 
 /*
