@@ -25,18 +25,22 @@ typedef struct ArbiterConfig {
 /* One VM as the arbiter sees it. Guest figures are clamped before they come here. */
 typedef struct ArbiterVm {
         bool controlled;               /* policy has Max= */
-        bool fresh;                    /* reports are young enough; without it nothing shrinks */
+        bool fresh;                    /* reports are young enough; without it the size is held */
         uint64_t min_bytes, max_bytes; /* policy, in bytes of VM size */
         uint64_t size_bytes;           /* hypervisor: now */
-        uint64_t committed_bytes;      /* hypervisor: with pending requests */
+        uint64_t committed_bytes;      /* hypervisor: with pending requests, and resize_reserved_bytes() */
         uint64_t ceiling_bytes;        /* hypervisor: devices' reach */
         Urgency urgency;
         int64_t need_bytes; /* guest: demand - usable */
         uint64_t usable_bytes, floor_bytes;
-        uint64_t calm_since_usec;   /* urgency has been none since; 0 = it is not */
-        uint64_t last_grow_usec;    /* when a grow closed; 0 = never */
-        uint64_t last_refusal_usec; /* when a shrink was refused, vetoed or partial; 0 = never */
-        unsigned n_refusals;        /* in a row: the hold doubles, up to 16 times */
+        uint64_t calm_since_usec;    /* urgency has been none since; 0 = it is not */
+        uint64_t last_grow_usec;     /* when a grow closed; 0 = never */
+        uint64_t last_refusal_usec;  /* when a shrink closed other than done; 0 = never */
+        unsigned n_refusals;         /* in a row: the hold doubles, up to 16 times */
+        uint64_t last_failure_usec;  /* when a grow brought nothing (timeout, failed, lost); 0 = never */
+        unsigned n_failures;         /* in a row: 1 s, doubling to 64 s, until it is tried again */
+        uint64_t block_bytes;        /* memory_model_block_bytes(): grants are multiples of it */
+        uint64_t device_floor_bytes; /* memory_model_floor_bytes() */
 } ArbiterVm;
 
 typedef struct ArbiterVerdict {
@@ -47,6 +51,9 @@ typedef struct ArbiterVerdict {
         uint64_t wake_usec; /* look again not later than this; USEC_INFINITY: no need */
 } ArbiterVerdict;
 
-/* committed_bytes: the sum over all VMs of the bridge, this one included. */
+/*
+ * committed_bytes: the sum over all VMs of the bridge, this one included. To be asked only while no resize of
+ * this VM is open.
+ */
 ArbiterVerdict arbiter_judge(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t committed_bytes,
                              uint64_t now_usec);

@@ -14,6 +14,9 @@
 #define MEMORY_MODEL_DEVICES_MAX 8U
 #define MEMORY_MODEL_ID_MAX      64U
 
+/* Of boot RAM, what no balloon may take: a kernel does not live on less (kernel-qemu.md 3.7). */
+#define MEMORY_MODEL_BOOT_REST_BYTES (64 * MIB)
+
 typedef enum Actuator {
         ACTUATOR_NONE,
         ACTUATOR_BALLOON,
@@ -49,15 +52,28 @@ uint64_t memory_model_balloon_bytes(const MemoryModel *model);
 /* What the guest has now: boot + DIMMs + plugged virtio-mem - balloon. */
 uint64_t memory_model_size_bytes(const MemoryModel *model);
 
-/* The same with every pending request fulfilled: what must be reserved in the host budget. */
+/*
+ * The same with every pending growth fulfilled and no pending unplug believed: what must be reserved in the
+ * host budget. An open resize may need more: resize_reserved_bytes().
+ */
 uint64_t memory_model_committed_bytes(const MemoryModel *model);
 
 /* The most the VM's own devices reach with an empty balloon. */
 uint64_t memory_model_ceiling_bytes(const MemoryModel *model);
 
+/* The least that they reach: virtio-mem empty, the balloon as large as we would ever make it. */
+uint64_t memory_model_floor_bytes(const MemoryModel *model);
+
+/* The largest block of its virtio-mem devices, which a grant is rounded to; 4 KiB without any. */
+uint64_t memory_model_block_bytes(const MemoryModel *model);
+
+/* The same devices in the same order: a step planned on one model may be carried out on the other. */
+bool memory_model_same_devices(const MemoryModel *a, const MemoryModel *b);
+
 /*
  * The value for QMP's `balloon` that leaves inflated_bytes in the balloon. QEMU subtracts the value from
  * boot + all DIMMs, onlined or not (kernel-qemu.md 3.5); the naive "value = wanted size" panics a guest.
+ * 0: there is no balloon, or nothing would be left.
  */
 uint64_t memory_model_balloon_value(const MemoryModel *model, uint64_t inflated_bytes);
 

@@ -26,14 +26,15 @@ PlanStep plan_step_reverse(const PlanStep *step);
 
 /*
  * Next step to gain up to bytes. wave_max_bytes: the guest's plug budget, bounds hotplug only (deflating needs
- * no memmap). Rounded up to the device's block, within its max.
+ * no memmap) and never below one online block. Aligned down to the device's block, so that a grant is never
+ * exceeded: the arbiter has rounded it up. A request that is pending already is never lowered.
  */
 PlanStep planner_grow(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes);
 
 /*
- * Next step to take up to bytes. guest_block_bytes: memory block of the guest; a virtio-mem step stays below it
- * (half a block: shrink.md S1, a whole online block goes in one piece and freezes a vCPU). available_bytes of the guest
- * chooses the step (S1, constants).
+ * Next step to take up to bytes, aligned down. guest_block_bytes: memory block of the guest, 0 if unknown; a
+ * virtio-mem step stays below it (half a block: shrink.md S1, a whole online block goes in one piece and freezes a
+ * vCPU). available_bytes of the guest chooses the step (S1, constants); 0 if unknown.
  */
 PlanStep planner_shrink(const MemoryModel *model, uint64_t bytes, uint64_t guest_block_bytes,
                         uint64_t available_bytes);
