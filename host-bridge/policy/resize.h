@@ -9,6 +9,8 @@
  *  shrink:  ASK -> offer -> COMMAND -> the guest confirms -> ASK of the next step or FINISH
  *           veto, silence (300 ms in flight), urgency: COMMAND that restores the original -> FINISH
  * A step is closed by the guest's confirmation or by its deadline, never by the hypervisor's word alone.
+ * The shell passes on every reply to every command of the resize, in order, and OFFER and CONFIRM only of its id.
+ * decision.inputs.min_bytes and max_bytes (0: none) bound every command once more.
  */
 
 #include <stdbool.h>
@@ -51,7 +53,7 @@ typedef enum ResizeEventKind {
 typedef struct ResizeEvent {
         ResizeEventKind kind;
         uint64_t now_usec;
-        unsigned step; /* OFFER, CONFIRM: the step that it speaks of; others 0 */
+        unsigned step; /* OFFER, CONFIRM: the step that it speaks of, 0 in a CONFIRM of growth; others 0 */
         uint64_t bytes;
         int64_t delta_bytes;
         RefusalReason reason;
@@ -91,6 +93,14 @@ typedef struct Resize {
         int64_t closed_bytes;          /* confirmed by earlier steps, signed */
         uint64_t progress_usec, heard_usec, asked_usec, kicked_usec;
         DecisionResult pending_result; /* what FINISH will say once restored */
+        uint64_t begun_usec;
+        uint64_t progress_bytes; /* confirmed when the deadline was last moved */
+        uint64_t step_stall_usec;
+        PlanStep closed_step;  /* the last that was confirmed; ACTUATOR_NONE: none yet */
+        unsigned touched;      /* what a veto has to give back: a bit per device, one for the balloon */
+        unsigned n_unanswered; /* commands without a reply; replies come in the order of the commands */
+        unsigned n_retries;    /* of the open restore */
+        bool restore_rejected; /* the open restore waits for its retry */
 } Resize;
 
 /*
@@ -106,6 +116,12 @@ ResizeAction resize_feed(Resize *resize, const ResizeEvent *event);
 
 /* When a TICK is due, host monotonic; USEC_INFINITY when idle. */
 uint64_t resize_deadline_usec(const Resize *resize);
+
+/*
+ * What the host budget has to keep for the VM while the resize is open, 0 when idle: a grow may still bring
+ * all of it, and a shrink gives nothing to others before it is over, because a veto takes everything back.
+ */
+uint64_t resize_reserved_bytes(const Resize *resize);
 
 static inline bool resize_is_open(const Resize *resize) {
         return resize->phase != RESIZE_IDLE;

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The parts of resize.c: resize-step.c is the open step (planned, asked, commanded, confirmed, closed),
+ * resize-undo.c the ways back (adopting what came, restoring the original). Nobody else includes this.
+ */
+
+#include "host-bridge/policy/resize.h"
+
+static inline ResizeAction resize_wait(void) {
+        return (ResizeAction){.kind = RESIZE_WAIT};
+}
+
+static inline uint64_t resize_magnitude(int64_t bytes) {
+        return bytes < 0 ? UINT64_C(0) - (uint64_t) bytes : (uint64_t) bytes;
+}
+
+/* Bytes that the open step is to move. */
+static inline uint64_t resize_step_bytes(const Resize *resize) {
+        return resize_magnitude(plan_step_delta_bytes(&resize->step));
+}
+
+/* Granularity of the open step's device. */
+uint64_t resize_step_granule(const Resize *resize);
+
+/* Ends the resize with result. */
+ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_usec);
+
+/* Plans and begins the next step, or ends the resize where there is none. */
+ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event);
+
+/* The guest's offer for the open step, the hypervisor's yes to it, the guest's confirmation. */
+ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event);
+ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event);
+ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event);
+
+/* The guest has confirmed the whole step. */
+bool resize_step_is_confirmed(const Resize *resize);
+ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
+
+/* Adds the open step's stall to the decision, once. */
+void resize_count_stall(Resize *resize);
+
+/* Sends the open step as it is: first, as a kick, as a retry. */
+ResizeAction resize_command(Resize *resize, uint64_t now_usec);
+
+/* A copy of the hypervisor's word, never older than what the guest has confirmed. */
+void resize_take_model(Resize *resize, const MemoryModel *model);
+
+/* Gives up what has not come: the request becomes what is there, then the resize ends as partial or timeout. */
+ResizeAction resize_adopt(Resize *resize, uint64_t now_usec);
+
+/* Gives back all that this resize took, then ends it with result. */
+ResizeAction resize_restore(Resize *resize, DecisionResult result, uint64_t now_usec);
+
+/* While restoring: the hypervisor's yes, its no, a deadline. */
+ResizeAction resize_restore_accepted(Resize *resize, uint64_t now_usec);
+ResizeAction resize_restore_rejected(Resize *resize, uint64_t now_usec);
+ResizeAction resize_restore_tick(Resize *resize, uint64_t now_usec);
+uint64_t resize_restore_deadline_usec(const Resize *resize);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Plays a script: a VM of 512 MiB boot RAM with the devices that it names, one event at a time. */
+
+#include "resize-script.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static MemoryModel model_of(const Script *script, uint64_t plugged) {
+        MemoryModel model = {.known = true, .boot_bytes = 512 * MIB};
+
+        if (script->inflated > 0) {
+                model.has_balloon = true;
+                model.balloon_actual_bytes = (512 - script->inflated) * MIB;
+        }
+        if (script->block > 0) {
+                model.n_virtio_mem = 1;
+                model.virtio_mem[0] = (VirtioMem){
+                        .id = "vm0",
+                        .size_bytes = plugged * MIB,
+                        .requested_bytes = plugged * MIB,
+                        .max_bytes = 2 * GIB,
+                        .block_bytes = script->block * MIB,
+                };
+        }
+        return model;
+}
+
+static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel *model) {
+        *model = model_of(script,
+                          line->event == MODEL && line->mib > 0 ? (uint64_t) line->mib : script->plugged);
+        if (line->mib == -1)
+                model->n_virtio_mem = 0;
+        return (ResizeEvent){
+                .kind = (ResizeEventKind) line->event,
+                .now_usec = (1000000 + line->at) * USEC_PER_MSEC,
+                .step = line->number,
+                .bytes = line->event == OFFER ? (uint64_t) line->mib * MIB : 0,
+                .delta_bytes = line->event == CONFIRM ? line->mib * (int64_t) MIB : 0,
+                .model = model,
+                .available_bytes = GIB,
+                .plug_budget_bytes = script->wave > 0 ? script->wave * MIB : 4 * GIB,
+                .stall_usec = line->event == CONFIRM ? 7 : 0,
+        };
+}
+
+static void check_line(const Line *line, const ResizeAction *action, const Resize *resize) {
+        assert_int_equal(action->kind, line->action);
+        if (line->action == RESIZE_COMMAND || line->action == RESIZE_ASK) {
+                assert_int_equal(action->step.to_bytes, line->to * MIB);
+                assert_true(action->bytes <= action->remaining_bytes || action->remaining_bytes == 0);
+        }
+        if (line->action == RESIZE_FINISH) {
+                assert_int_equal(resize->decision.result, line->result);
+                assert_int_equal(resize->decision.closed_usec, (1000000 + line->at) * USEC_PER_MSEC);
+                assert_int_equal(resize_reserved_bytes(resize), 0);
+                assert_int_equal(resize_deadline_usec(resize), USEC_INFINITY);
+        } else {
+                assert_true(resize_is_open(resize));
+                assert_true(resize_reserved_bytes(resize) > 0);
+        }
+        if (line->deadline > 0)
+                assert_int_equal(resize_deadline_usec(resize), (1000000 + line->deadline) * USEC_PER_MSEC);
+}
+
+void script_run(const Script *script) {
+        const ResizeConfig config = {0}; /* the defaults */
+        const Decision decision = {
+                .id = 42,
+                .kind = script->kind,
+                .wanted_bytes = script->wanted * MIB,
+                .inputs = {.min_bytes = script->min * MIB, .max_bytes = script->max * MIB},
+        };
+        MemoryModel model;
+        ResizeEvent event = event_of(script, &script->lines[0], &model);
+        Resize resize;
+        ResizeAction action;
+
+        print_message("%s\n", script->name);
+        action = resize_begin(&resize, &config, &decision, 128 * MIB, &event);
+        check_line(&script->lines[0], &action, &resize);
+
+        for (size_t i = 1; i < LINES_MAX && script->lines[i].at > 0; i++) {
+                print_message("        at %u ms\n", script->lines[i].at);
+                event = event_of(script, &script->lines[i], &model);
+                action = resize_feed(&resize, &event);
+                check_line(&script->lines[i], &action, &resize);
+        }
+        assert_false(resize_is_open(&resize));
+        assert_int_equal(resize.decision.id, 42);
+        assert_int_equal(resize.decision.confirmed_bytes, script->confirmed * (int64_t) MIB);
+        assert_int_equal(resize.decision.n_steps, script->n_steps);
+
+        event.kind = RESIZE_EVENT_TICK;
+        assert_int_equal(resize_feed(&resize, &event).kind, RESIZE_WAIT); /* over is over */
+}

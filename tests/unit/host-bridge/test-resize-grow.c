@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Growing: notice, command, confirmation; waves, deadlines, what came too late. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/macro.h"
+#include "resize-script.h"
+
+/* clang-format off */
+static const Script scripts[] = {
+        {
+                "grow: notice, accepted, confirmed",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256), .deadline = 5000},
+                        {1, ACCEPTED, WAITS, .deadline = 5001},
+                        {30, MODEL, .mib = 256, WAITS},
+                        {70, CONFIRM, .mib = 256, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
+                "grow: the guest is quicker than the hypervisor's reply",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, MODEL, .mib = 256, WAITS},
+                        {2, CONFIRM, .mib = 256, WAITS},
+                        {3, ACCEPTED, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
+                "grow: in waves",
+                DECISION_GROW, .wanted = 640, .block = 2, .wave = 256,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {70, CONFIRM, .mib = 255, COMMANDS(512)},
+                        {71, ACCEPTED, WAITS},
+                        {72, MODEL, .mib = 256, WAITS}, /* a reading that is late */
+                        {140, CONFIRM, .mib = 256, COMMANDS(640)},
+                        {141, ACCEPTED, WAITS},
+                        {200, CONFIRM, .mib = 128, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 639, .n_steps = 3,
+        },
+        {
+                "grow: balloon, then virtio-mem, no more than granted",
+                DECISION_GROW, .wanted = 256, .block = 128, .inflated = 100,
+                .lines = {
+                        {0, COMMANDS(0)},
+                        {1, ACCEPTED, WAITS},
+                        {50, CONFIRM, .mib = 100, COMMANDS(128)},
+                        {51, ACCEPTED, WAITS},
+                        {99, CONFIRM, .mib = 128, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 228, .n_steps = 2,
+        },
+        {
+                "grow: progress moves the deadline, crumbs do not",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {4000, CONFIRM, .mib = 64, WAITS, .deadline = 5000},
+                        {4500, CONFIRM, .mib = 65, WAITS},
+                        {5000, TICK, COMMANDS(256)}, /* a kick */
+                        {5001, ACCEPTED, WAITS},
+                        {8000, TICK, COMMANDS(256)},
+                        {8001, REJECTED, WAITS},
+                        {9000, TICK, COMMANDS(66)}, /* 65 in whole blocks */
+                        {9001, ACCEPTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 65, .n_steps = 1,
+        },
+        {
+                "grow: nothing comes",
+                DECISION_GROW, .wanted = 256, .plugged = 128, .block = 2,
+                .lines = {
+                        {0, COMMANDS(384)},
+                        {1, ACCEPTED, WAITS},
+                        {5000, TICK, WAITS},
+                        {5001, TICK, COMMANDS(128)},
+                        {5002, ACCEPTED, FINISHES(RESULT_TIMEOUT)},
+                },
+                .n_steps = 1,
+        },
+        {
+                "grow: plugged and never onlined",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {40, MODEL, .mib = 256, WAITS},
+                        {5001, TICK, FINISHES(RESULT_TIMEOUT)},
+                },
+                .n_steps = 1,
+        },
+        {
+                "grow: adopted is the larger of both words",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {40, MODEL, .mib = 130, WAITS},
+                        {41, CONFIRM, .mib = 128, WAITS},
+                        {5041, TICK, COMMANDS(130)},
+                        {5042, ACCEPTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 128, .n_steps = 1,
+        },
+        {
+                "grow: the hypervisor does not answer, nor when asked to forget it",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {5000, TICK, COMMANDS(0)},
+                        {10000, TICK, COMMANDS(0)},
+                        {15000, TICK, COMMANDS(0)},
+                        {20000, TICK, COMMANDS(0)},
+                        {25000, TICK, COMMANDS(0)},
+                        {30000, TICK, COMMANDS(0)},
+                        {34999, TICK, WAITS},
+                        {35000, TICK, FINISHES(RESULT_FAILED)},
+                },
+                .n_steps = 1,
+        },
+        {
+                "grow: the reply is lost, the memory is not",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {50, CONFIRM, .mib = 256, WAITS},
+                        {5050, TICK, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
+                "grow: refused by the hypervisor",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {{0, COMMANDS(256)}, {1, REJECTED, FINISHES(RESULT_FAILED)}},
+                .n_steps = 1,
+        },
+        {
+                "grow: the second wave refused",
+                DECISION_GROW, .wanted = 256, .block = 2, .wave = 128,
+                .lines = {
+                        {0, COMMANDS(128)},
+                        {1, ACCEPTED, WAITS},
+                        {50, CONFIRM, .mib = 128, COMMANDS(256)},
+                        {51, REJECTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 128, .n_steps = 2,
+        },
+        {
+                "grow: nothing to grow by",
+                DECISION_GROW, .wanted = 256,
+                .lines = {{0, FINISHES(RESULT_FAILED)}},
+        },
+        {
+                "grow: bounded by max once more",
+                DECISION_GROW, .wanted = 256, .block = 2, .max = 640,
+                .lines = {
+                        {0, COMMANDS(128)},
+                        {1, ACCEPTED, WAITS},
+                        {50, CONFIRM, .mib = 128, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 128, .n_steps = 1,
+        },
+        {
+                "grow: neither a veto nor an offer nor silence stops it",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {2, VETO, WAITS},
+                        {3, OFFER, 1, 64, WAITS},
+                        {4000, TICK, WAITS},
+                        {4001, CONFIRM, 7, 256, WAITS}, /* of another step */
+                        {4002, CONFIRM, .mib = -256, WAITS},
+                        {4003, CONFIRM, .mib = 9999, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
+                "grow: lost",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {{0, COMMANDS(256)}, {1, ACCEPTED, WAITS}, {2, LOST, FINISHES(RESULT_LOST)}},
+                .n_steps = 1,
+        },
+};
+/* clang-format on */
+
+static void test_scripts(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(scripts); i++)
+                script_run(&scripts[i]);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_scripts),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
