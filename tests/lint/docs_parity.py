@@ -18,7 +18,7 @@ KEY = re.compile(r"^([A-Z][A-Za-z]+)=", re.M)
 PROGRAMS = (
     ("agent/memtide-agent", "agent/memtide-agent.8.scd"),
     ("host-bridge/memtide-bridge", "host-bridge/memtide-bridge.8.scd"),
-    ("host-bridge/ctl/memtidectl", "host-bridge/ctl/memtidectl.1.scd"),
+    ("host-bridge/memtidectl", "host-bridge/ctl/memtidectl.1.scd"),
 )
 # program that prints the keys, its man page
 CONFIGS = (
