@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "agent/blocks/block.h"
@@ -27,6 +28,9 @@
 #define IOMEM_DEPTH    8U /* the kernel prints five levels */
 
 #define MEMMAP_PATH "sys/firmware/memmap"
+
+/* Blocks of one DIMM that are looked for: 128 GiB in the smallest of x86. */
+#define DIMM_BLOCKS_MAX 1024U
 
 typedef struct Resource { /* one line of proc/iomem */
         unsigned depth;
@@ -191,15 +195,19 @@ int block_map_read(const RootDir *root, BlockMap *ret) {
 
 /* -- one block ------------------------------------------------------------------------------------- */
 
-/* Returns 1 if the block links to an ACPI memory device, 0 if not, or -errno. */
-static int is_dimm(const RootDir *root, uint64_t number) {
+#define DIMM_NAME_SIZE 64U
+
+/*
+ * The name of the ACPI memory device that the block links to, such as "PNP0C80:00".
+ * Returns 1, 0 if it links to none, or -errno.
+ */
+static int dimm_name_read(const RootDir *root, uint64_t number, char ret[static DIMM_NAME_SIZE]) {
         _cleanup_close_ int fd = -EBADF;
         char path[128], target[4096];
         const char *name;
         ssize_t n;
 
-        (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%llu/firmware_node",
-                        (unsigned long long) number);
+        (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%" PRIu64 "/firmware_node", number);
         fd = rootdir_open(root, path, O_PATH | O_NOFOLLOW);
         if (fd == -ENOENT)
                 return 0;
@@ -213,7 +221,41 @@ static int is_dimm(const RootDir *root, uint64_t number) {
 
         name = strrchr(target, '/');
         name = name ? name + 1 : target;
-        return strncmp(name, "PNP0C80:", STRLEN("PNP0C80:")) == 0;
+        if (strncmp(name, "PNP0C80:", STRLEN("PNP0C80:")) != 0 || strlen(name) >= DIMM_NAME_SIZE)
+                return 0;
+        memcpy(ret, name, strlen(name) + 1);
+        return 1;
+}
+
+static bool belongs_to(const RootDir *root, uint64_t number, const char *dimm) {
+        char name[DIMM_NAME_SIZE];
+
+        return dimm_name_read(root, number, name) > 0 && strcmp(name, dimm) == 0;
+}
+
+int block_dimm_extent(const RootDir *root, uint64_t number, uint64_t *ret_first, uint64_t *ret_last) {
+        uint64_t first = number, last = number;
+        char dimm[DIMM_NAME_SIZE];
+        int r;
+
+        assert(root);
+        assert(ret_first);
+        assert(ret_last);
+
+        r = dimm_name_read(root, number, dimm);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -ENOENT;
+
+        while (first > 0 && last - first < DIMM_BLOCKS_MAX && belongs_to(root, first - 1, dimm))
+                first--;
+        while (last - first < DIMM_BLOCKS_MAX && belongs_to(root, last + 1, dimm))
+                last++;
+
+        *ret_first = first;
+        *ret_last = last;
+        return 0;
 }
 
 static bool is_virtio_mem(const BlockMap *map, uint64_t start, uint64_t end) {
@@ -230,6 +272,7 @@ static bool is_virtio_mem(const BlockMap *map, uint64_t start, uint64_t end) {
 
 int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_bytes, const BlockMap *map,
                     BlockKind *ret) {
+        char dimm[DIMM_NAME_SIZE];
         uint64_t start, identity;
         int r;
 
@@ -238,7 +281,7 @@ int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_by
         assert(ret);
         assert(block_size_bytes > 0);
 
-        r = is_dimm(root, number);
+        r = dimm_name_read(root, number, dimm);
         if (r < 0)
                 return r;
         if (r == 0) { /* no link: is there a block at all? */

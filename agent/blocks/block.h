@@ -79,6 +79,9 @@ int block_map_read(const RootDir *root, BlockMap *ret);
 int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_bytes, const BlockMap *map,
                     BlockKind *ret);
 
+/* First and last block of the DIMM that the block is of. Returns 0, -ENOENT if it is of none, or -errno. */
+int block_dimm_extent(const RootDir *root, uint64_t number, uint64_t *ret_first, uint64_t *ret_last);
+
 /* How an attempt to online ended. */
 typedef enum BlockOnlineResult {
         BLOCK_ONLINE_DONE,    /* online, by us; zone is the one obtained */

@@ -5,9 +5,9 @@
  * mark blocks to be looked at, and a turn compares what sysfs says with what was known and does what follows.
  * So nothing hangs on an event being delivered, once, or in order.
  *
- * Marked blocks are worked off lowest address first (keeps zones contiguous), at most one write per turn: a
- * write takes milliseconds, and a sample that is due must not wait for a whole DIMM. There is no pause after
- * "add": where the kernel or a distribution's rule onlines too, the loser of the race reads EINVAL and finds the
+ * Marked blocks are worked off lowest address first (keeps zones contiguous), one write at a time. The write itself
+ * is the caller's: it takes milliseconds, and as long as it likes where somebody else holds the kernel's lock on
+ * hotplug. There is no pause after "add": where the kernel or a distribution's rule onlines too, the loser of the race reads EINVAL and finds the
  * block online, which is success. A second of waiting for them would be a second of stall for a guest at its limit.
  *
  * A block that goes offline after it was online is an administrator's, whoever that was, and is left alone
@@ -22,7 +22,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/signals/counters.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -53,7 +52,7 @@ static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction
                 .action = action,
                 .kind = record->kind,
                 .zone = zone,
-                .bytes = onliner->block_size_bytes,
+                .bytes = onliner->survey.block_size_bytes,
                 .error = error,
         };
 
@@ -64,40 +63,14 @@ static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction
         onliner->handler(&fate, onliner->userdata);
 }
 
-/* -- what a block is ------------------------------------------------------------------------------- */
-
-static ZoneBalance read_balance(BlockOnliner *onliner) {
-        ZoneBalance balance = {};
-        Snapshot ignored = {};
-        ssize_t n;
-        int r;
-
-        n = procfile_read(&onliner->zoneinfo);
-        r = n < 0 ? (int) n
-                  : zoneinfo_parse(onliner->zoneinfo.text, (size_t) n, (uint64_t) sysconf(_SC_PAGESIZE),
-                                   &ignored, &balance);
-        if (r < 0) /* an empty balance makes the policy choose the kernel's zone, which serves every use */
-                (void) log_debug_errno(r, "Cannot read the balance of zones: %m");
-        return balance;
-}
-
 static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
-        int r;
+        int r = block_survey_kind(&onliner->survey, record->number, &record->kind);
 
-        if (!onliner->map_is_fresh) {
-                r = block_map_read(onliner->root, &onliner->map);
-                if (r < 0) { /* DIMMs are told apart without it */
-                        (void) log_debug_errno(r, "Cannot read where virtio-mem's memory is: %m");
-                        onliner->map = (BlockMap){};
-                }
-                onliner->map_is_fresh = true;
-        }
-
-        r = block_kind_read(onliner->root, record->number, onliner->block_size_bytes, &onliner->map,
-                            &record->kind);
         if (r < 0)
                 return r;
         record->kind_known = record->kind != BLOCK_KIND_OTHER;
+        if (record->kind_known)
+                record->n_tries = 0; /* they count attempts to online from here on */
         return 0;
 }
 
@@ -127,18 +100,48 @@ static void retry_later(BlockOnliner *onliner, BlockRecord *record, const uint64
         block_table_retry_at(&onliner->table, record, u64_add(now_usec, ladder[step]));
 }
 
-static void online(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
-        const ZoneBalance balance = read_balance(onliner);
-        BlockOnline outcome;
+static void tell_seen(BlockOnliner *onliner, BlockRecord *record) {
+        if (!record->told)
+                report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
+        record->told = true;
+}
 
-        outcome = block_online(onliner->root, record->number,
-                               zone_choose(onliner->config.zone_policy, record->kind, &balance,
-                                           onliner->block_size_bytes, onliner->config.zone_ratio_percent));
+/*
+ * The block is offline and nobody's will: is it one to be onlined? Its kind may still have to come; the block is
+ * told as seen when that is clear.
+ */
+static bool is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
+        int r = record->kind_known ? 0 : read_kind(onliner, record);
 
-        switch (outcome.result) {
+        if (r == -ENOENT) {
+                gone(onliner, record);
+                return false;
+        }
+        if (!record->kind_known && record->n_tries < ELEMENTSOF(kind_retry_usec)) {
+                retry_later(onliner, record, kind_retry_usec, ELEMENTSOF(kind_retry_usec), now_usec);
+                return false;
+        }
+
+        tell_seen(onliner, record);
+        return record->kind_known && onliner->config.online && !onliner->kernel_onlines;
+}
+
+void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,
+                           uint64_t now_usec) {
+        BlockRecord *record;
+
+        assert(onliner);
+        assert(outcome);
+
+        onliner->writing = false;
+        record = block_table_find(&onliner->table, number);
+        if (!record || record->state == BLOCK_STATE_ONLINE)
+                return; /* a look at the block was faster */
+
+        switch (outcome->result) {
         case BLOCK_ONLINE_DONE:
         case BLOCK_ONLINE_ALREADY:
-                became_online(onliner, record, outcome.zone);
+                became_online(onliner, record, outcome->zone);
                 return;
         case BLOCK_ONLINE_GONE:
                 gone(onliner, record);
@@ -150,40 +153,16 @@ static void online(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec
         }
 
         retry_later(onliner, record, online_retry_usec, ELEMENTSOF(online_retry_usec), now_usec);
-        if (record->error == outcome.error)
+        if (record->error == outcome->error)
                 return; /* said already */
-        record->error = outcome.error;
-        report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome.error);
-}
-
-/* The block is offline and nobody's will. Returns true if it was written to. */
-static bool consider_onlining(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
-        int r;
-
-        if (!record->kind_known) {
-                r = read_kind(onliner, record);
-                if (r == -ENOENT) {
-                        gone(onliner, record);
-                        return false;
-                }
-                if (r < 0 || !record->kind_known) {
-                        if (record->n_tries < ELEMENTSOF(kind_retry_usec))
-                                retry_later(onliner, record, kind_retry_usec, ELEMENTSOF(kind_retry_usec),
-                                            now_usec);
-                        return false;
-                }
-                record->n_tries = 0;
-        }
-
-        if (!onliner->config.online || onliner->kernel_onlines)
-                return false;
-        online(onliner, record, now_usec);
-        return true;
+        record->error = outcome->error;
+        report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome->error);
 }
 
 static void went_offline(BlockOnliner *onliner, BlockRecord *record) {
         record->state = BLOCK_STATE_OFFLINE;
         record->administrators = true;
+        record->told = true;
         (void) read_kind(onliner, record); /* for the report; it may be gone already */
         report(onliner, record, BLOCK_OFFLINED, ZONE_UNKNOWN, 0);
 }
@@ -236,30 +215,42 @@ static BlockRecord *refresh(BlockOnliner *onliner, BlockRecord *record) {
                 went_offline(onliner, record);
                 return NULL;
         }
-        if (first && !onliner->quiet) {
-                (void) read_kind(onliner, record);
-                report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
-        }
         return record->administrators ? NULL : record;
 }
 
 /* -- the work -------------------------------------------------------------------------------------- */
 
-bool block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec) {
-        assert(onliner);
+BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrite *ret_write) {
+        const BlockServiceConfig *config;
 
-        onliner->map_is_fresh = false;
+        assert(onliner);
+        assert(ret_write);
+
+        if (onliner->writing)
+                return BLOCK_TURN_IDLE;
+
+        config = &onliner->config;
+        block_survey_expire(&onliner->survey);
+        block_table_mark_due(&onliner->table, now_usec);
 
         for (unsigned i = 0; i < LOOKS_PER_TURN; i++) {
                 BlockRecord *record = block_table_take(&onliner->table);
 
                 if (!record)
-                        return false;
+                        return BLOCK_TURN_IDLE;
                 record = refresh(onliner, record);
-                if (record && consider_onlining(onliner, record, now_usec))
-                        break;
+                if (!record || !is_wanted(onliner, record, now_usec))
+                        continue;
+
+                onliner->writing = true;
+                *ret_write = (BlockWrite){
+                        .number = record->number,
+                        .zone = block_survey_zone(&onliner->survey, record->number, record->kind,
+                                                  config->zone_policy, config->zone_ratio_percent),
+                };
+                return BLOCK_TURN_WRITE;
         }
-        return true;
+        return BLOCK_TURN_MORE;
 }
 
 int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec) {
@@ -325,11 +316,6 @@ int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec) {
         return 0;
 }
 
-void block_onliner_mark_due(BlockOnliner *onliner, uint64_t now_usec) {
-        assert(onliner);
-        block_table_mark_due(&onliner->table, now_usec);
-}
-
 uint64_t block_onliner_retry_usec(const BlockOnliner *onliner) {
         assert(onliner);
         return onliner->table.retry_usec;
@@ -353,14 +339,11 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
                 .userdata = userdata,
                 .quiet = true,
                 .table = {.look_from = UINT64_MAX, .retry_usec = USEC_INFINITY},
-                .zoneinfo = PROCFILE_NULL,
+                .survey = {.zoneinfo = PROCFILE_NULL},
         };
 
-        r = block_size_read(root, &onliner->block_size_bytes);
+        r = block_survey_init(&onliner->survey, root);
         if (r < 0)
-                return r;
-        r = procfile_open(&onliner->zoneinfo, root, "proc/zoneinfo");
-        if (r == -ENOMEM) /* without the file the policy chooses the kernel's zone */
                 return r;
         r = block_onliner_rescan(onliner, now_usec);
         if (r < 0)
@@ -369,8 +352,10 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
         for (BlockRecord *record; (record = block_table_take(&onliner->table));)
                 (void) refresh(onliner, record);
         for (size_t i = 0; i < onliner->table.n; i++)
-                if (onliner->table.records[i].state != BLOCK_STATE_ONLINE)
+                if (onliner->table.records[i].state != BLOCK_STATE_ONLINE) {
+                        onliner->table.records[i].told = true; /* it is no news */
                         block_table_mark(&onliner->table, &onliner->table.records[i]);
+                }
 
         onliner->quiet = false;
         return 0;
@@ -380,5 +365,5 @@ void block_onliner_done(BlockOnliner *onliner) {
         assert(onliner);
 
         block_table_done(&onliner->table);
-        procfile_done(&onliner->zoneinfo);
+        block_survey_done(&onliner->survey);
 }

@@ -11,8 +11,8 @@
 
 #include "agent/blocks/block.h"
 #include "agent/blocks/service.h"
+#include "agent/blocks/survey.h"
 #include "agent/blocks/table.h"
-#include "agent/signals/procfile.h"
 
 typedef struct BlockOnliner {
         const RootDir *root; /* borrowed */
@@ -20,13 +20,11 @@ typedef struct BlockOnliner {
         BlockServiceHandler handler;
         void *userdata; /* borrowed */
 
-        uint64_t block_size_bytes;
-        bool kernel_onlines;
-        bool quiet; /* the scan at start: nothing is told */
+        BlockSurvey survey;
         BlockTable table;
-        BlockMap map;
-        bool map_is_fresh; /* read in this turn */
-        ProcFile zoneinfo;
+        bool kernel_onlines;
+        bool quiet;   /* the scan at start: nothing is told */
+        bool writing; /* a write was asked for and has not ended */
 } BlockOnliner;
 
 /*
@@ -41,11 +39,24 @@ void block_onliner_done(BlockOnliner *onliner);
 int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec);
 int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec);
 
-/* Marks those whose retry is due. */
-void block_onliner_mark_due(BlockOnliner *onliner, uint64_t now_usec);
-
-/* When the next retry is due; USEC_INFINITY = none. */
+/* When a turn is due for a retry; USEC_INFINITY = none. */
 uint64_t block_onliner_retry_usec(const BlockOnliner *onliner);
 
-/* Looks at some marked blocks and writes to one at most. Returns true if there may be more to do now. */
-bool block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec);
+typedef enum BlockTurn {
+        BLOCK_TURN_IDLE,  /* nothing is marked, or a write has to end first */
+        BLOCK_TURN_MORE,  /* there may be more to do now */
+        BLOCK_TURN_WRITE, /* *ret_write is to be carried out by block_online(), and its end told */
+        BLOCK_TURN_MAX,
+} BlockTurn;
+
+typedef struct BlockWrite {
+        uint64_t number;
+        Zone zone;
+} BlockWrite;
+
+/* Looks at some marked blocks, until one is to be written to. *ret_write is set for BLOCK_TURN_WRITE only. */
+BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrite *ret_write);
+
+/* The write that a turn asked for has ended. */
+void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,
+                           uint64_t now_usec);

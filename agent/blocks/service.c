@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The loop around the onliner: kernel events, a slow timer that trusts none of them, retries, and a source of low
- * priority that does the work in turns. It listens before it looks, so that nothing falls between.
+ * The loop around the onliner: kernel events, a slow timer that trusts none of them, retries, a source of low
+ * priority that does the work in turns, and the thread that writes. It listens before it looks, so that nothing
+ * falls between.
  */
 
 #include "agent/blocks/service.h"
@@ -10,6 +11,7 @@
 #include <assert.h>
 
 #include "agent/blocks/onliner.h"
+#include "agent/blocks/writer.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -21,6 +23,7 @@
 struct BlockService {
         sd_event *event; /* referenced */
         BlockOnliner onliner;
+        BlockWriter *writer;
         BlockMonitor *monitor; /* NULL without kernel events */
         int uevents_error;
         sd_event_source *work; /* on while blocks are to be looked at */
@@ -47,13 +50,32 @@ static void arm_timer(BlockService *service) {
 
 static int on_work(sd_event_source *source, void *userdata) {
         BlockService *service = userdata;
+        BlockWrite write;
 
-        if (block_onliner_turn(&service->onliner, now_usec(service)))
+        switch (block_onliner_turn(&service->onliner, now_usec(service), &write)) {
+        case BLOCK_TURN_MORE:
                 return 0;
+        case BLOCK_TURN_WRITE:
+                block_writer_start(service->writer, write.number, write.zone);
+                break;
+        case BLOCK_TURN_IDLE:
+                break;
+        case BLOCK_TURN_MAX:
+                assert(false);
+        }
 
+        /* The end of a write wakes us; until then a retry that is due would only spin. */
         (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        arm_timer(service);
+        if (!service->onliner.writing)
+                arm_timer(service);
         return 0;
+}
+
+static void on_written(uint64_t number, const BlockOnline *outcome, void *userdata) {
+        BlockService *service = userdata;
+
+        block_onliner_written(&service->onliner, number, outcome, now_usec(service));
+        wake(service);
 }
 
 static void rescan(BlockService *service) {
@@ -68,7 +90,6 @@ static void rescan(BlockService *service) {
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         BlockService *service = userdata;
 
-        block_onliner_mark_due(&service->onliner, now_usec(service));
         if (service->rescan_at_usec <= now_usec(service))
                 rescan(service);
         wake(service); /* arms the timer again when done */
@@ -134,8 +155,11 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         if (!service)
                 return -ENOMEM;
         service->event = sd_event_ref(event);
-        service->onliner.zoneinfo = PROCFILE_NULL;
+        service->onliner.survey.zoneinfo = PROCFILE_NULL;
 
+        r = block_writer_new(event, root, WORK_PRIORITY, on_written, service, &service->writer);
+        if (r < 0)
+                return r;
         r = block_monitor_new(event, root, config->source, on_hint, service, &service->monitor);
         if (r < 0)
                 service->uevents_error = -r;
@@ -161,6 +185,7 @@ BlockService *block_service_free(BlockService *service) {
         (void) sd_event_source_disable_unref(service->work);
         (void) sd_event_source_disable_unref(service->timer);
         (void) block_monitor_free(service->monitor);
+        (void) block_writer_free(service->writer);
         block_onliner_done(&service->onliner);
         (void) sd_event_unref(service->event);
         free(service);
@@ -179,7 +204,7 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
 
 uint64_t block_service_block_size_bytes(const BlockService *service) {
         assert(service);
-        return service->onliner.block_size_bytes;
+        return service->onliner.survey.block_size_bytes;
 }
 
 void block_service_counts(const BlockService *service, unsigned *ret_online, unsigned *ret_offline) {

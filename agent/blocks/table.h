@@ -20,6 +20,7 @@ typedef struct BlockRecord {
         bool look;           /* to be looked at */
         bool read;           /* state has been read once */
         bool kind_known;     /* kind is not OTHER for want of a link that is still to come */
+        bool told;           /* BLOCK_SEEN, or need not be */
         bool was_online;     /* since we know it */
         bool administrators; /* went offline after that, by somebody else's will */
         unsigned n_tries;    /* attempts to online, or looks for its kind, since the last success */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Reads what a decision on one block needs, freshly: the balance of zones changes with every block that goes
+ * online, and a balance of the last second would let a whole wave through.
+ *
+ * virtio-mem gives memory back in parts of blocks, so each of its blocks is decided by itself. A DIMM goes as a
+ * whole or not at all: one block of it in a kernel zone, and it stays until the next boot. The kernel's own
+ * auto-movable policy makes the same difference (static and dynamic memory groups).
+ */
+
+#include "agent/blocks/survey.h"
+
+#include <assert.h>
+
+#include "agent/signals/counters.h"
+#include "common/log.h"
+#include "common/units.h"
+
+int block_survey_init(BlockSurvey *survey, const RootDir *root) {
+        int r;
+
+        assert(survey);
+        assert(root);
+
+        *survey = (BlockSurvey){
+                .root = root,
+                .zoneinfo = PROCFILE_NULL,
+        };
+
+        r = block_size_read(root, &survey->block_size_bytes);
+        if (r < 0)
+                return r;
+
+        r = procfile_open(&survey->zoneinfo, root, "proc/zoneinfo");
+        return r == -ENOMEM ? r : 0; /* without the file the balance is empty, see read_balance() */
+}
+
+void block_survey_done(BlockSurvey *survey) {
+        assert(survey);
+        procfile_done(&survey->zoneinfo);
+}
+
+void block_survey_expire(BlockSurvey *survey) {
+        assert(survey);
+        survey->map_is_fresh = false;
+}
+
+int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret) {
+        int r;
+
+        assert(survey);
+
+        if (!survey->map_is_fresh) {
+                r = block_map_read(survey->root, &survey->map);
+                if (r < 0) { /* DIMMs are told apart without it */
+                        (void) log_debug_errno(r, "Cannot read where virtio-mem's memory is: %m");
+                        survey->map = (BlockMap){};
+                }
+                survey->map_is_fresh = true;
+        }
+        return block_kind_read(survey->root, number, survey->block_size_bytes, &survey->map, ret);
+}
+
+/* An empty balance makes the policy choose the kernel's zone, which serves every use. */
+static ZoneBalance read_balance(BlockSurvey *survey) {
+        ZoneBalance balance = {};
+        Snapshot ignored = {};
+        ssize_t n;
+        int r;
+
+        n = procfile_read(&survey->zoneinfo);
+        r = n < 0 ? (int) n
+                  : zoneinfo_parse(survey->zoneinfo.text, (size_t) n, (uint64_t) sysconf(_SC_PAGESIZE),
+                                   &ignored, &balance);
+        if (r < 0)
+                (void) log_debug_errno(r, "Cannot read the balance of zones: %m");
+        return balance;
+}
+
+/* The zone that blocks of the DIMM are in already; ZONE_UNKNOWN if none is online. */
+static Zone zone_of_siblings(const RootDir *root, uint64_t first, uint64_t last) {
+        for (uint64_t number = first; number <= last; number++) {
+                BlockState state;
+                Zone zone;
+
+                if (block_state_read(root, number, &state) >= 0 && state == BLOCK_STATE_ONLINE &&
+                    block_zone_read(root, number, &zone, NULL) >= 0 && zone != ZONE_UNKNOWN)
+                        return zone;
+        }
+        return ZONE_UNKNOWN;
+}
+
+Zone block_survey_zone(BlockSurvey *survey, uint64_t number, BlockKind kind, ZonePolicy policy,
+                       uint64_t ratio_percent) {
+        uint64_t first = number, last = number;
+        ZoneBalance balance;
+        Zone zone;
+
+        assert(survey);
+
+        if (kind == BLOCK_KIND_DIMM && policy == ZONE_POLICY_AUTO &&
+            block_dimm_extent(survey->root, number, &first, &last) >= 0) {
+                zone = zone_of_siblings(survey->root, first, last);
+                if (zone != ZONE_UNKNOWN)
+                        return zone;
+        }
+
+        balance = read_balance(survey);
+        return zone_choose(policy, kind, &balance, u64_mul(last - first + 1, survey->block_size_bytes),
+                           ratio_percent);
+}
