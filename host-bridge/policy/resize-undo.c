@@ -135,6 +135,7 @@ ResizeAction resize_restore_tick(Resize *resize, uint64_t now_usec) {
         if (resize->n_retries >= RETRIES_MAX)
                 return resize_finish(resize, RESULT_FAILED, now_usec);
         resize->n_retries++;
-        resize->n_unanswered = 0; /* those replies are lost; the next one is for the retry */
+        if (!resize->restore_rejected)
+                resize->n_unanswered = 0; /* those replies are lost; the next one is for the retry */
         return send(resize, now_usec);
 }

@@ -77,7 +77,10 @@ ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_u
 }
 
 static ResizeAction on_reply(Resize *resize, const ResizeEvent *event) {
-        if (resize->n_unanswered == 0 || --resize->n_unanswered > 0)
+        if (resize->n_unanswered == 0)
+                return resize_wait();
+        resize->n_unanswered--;
+        if ((resize->n_unanswered > 0 && !event->unsent) || resize->restore_rejected)
                 return resize_wait(); /* to an earlier command */
 
         if (event->kind == RESIZE_EVENT_ACCEPTED)

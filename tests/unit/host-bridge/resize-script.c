@@ -37,7 +37,8 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
         if (line->mib == -1)
                 model->n_virtio_mem = 0;
         return (ResizeEvent){
-                .kind = (ResizeEventKind) line->event,
+                .kind = line->event == UNSENT ? RESIZE_EVENT_REJECTED : (ResizeEventKind) line->event,
+                .unsent = line->event == UNSENT,
                 .now_usec = (1000000 + line->at) * USEC_PER_MSEC,
                 .step = line->number,
                 .bytes = line->event == OFFER ? (uint64_t) line->mib * MIB : 0,

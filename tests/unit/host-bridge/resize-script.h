@@ -21,11 +21,12 @@ enum {
         VETO = RESIZE_EVENT_VETO,
         LOST = RESIZE_EVENT_LOST,
         TICK = RESIZE_EVENT_TICK,
+        UNSENT = RESIZE_EVENT_KIND_MAX, /* REJECTED of a command that never left */
 };
 
 typedef struct Line {
         unsigned at;
-        unsigned event;  /* ResizeEventKind; of the first line: none, the resize begins */
+        unsigned event;  /* ResizeEventKind or UNSENT; of the first line: none, the resize begins */
         unsigned number; /* step of OFFER and CONFIRM */
         int64_t mib;     /* OFFER: offered; CONFIRM: delta; MODEL: plugged, the balloon if negative */
         ResizeActionKind action;

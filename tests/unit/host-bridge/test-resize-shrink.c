@@ -215,6 +215,20 @@ static const Script scripts[] = {
                 .n_steps = 1,
         },
         {
+                "shrink: a restore that never left is not answered by the reply to the shrink",
+                DECISION_SHRINK, .wanted = 256, .plugged = 1024, .block = 2,
+                .lines = {
+                        {0, ASKS(960)},
+                        {1, OFFER, 1, 64, COMMANDS(960)},
+                        {2, VETO, COMMANDS(1024)},
+                        {3, UNSENT, WAITS, .deadline = 203},
+                        {4, ACCEPTED, WAITS},
+                        {203, TICK, COMMANDS(1024)},
+                        {204, ACCEPTED, FINISHES(RESULT_VETOED)},
+                },
+                .n_steps = 1,
+        },
+        {
                 "shrink: vetoed while adopting",
                 DECISION_SHRINK, .wanted = 64, .plugged = 1024, .block = 2,
                 .lines = {
