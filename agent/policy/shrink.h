@@ -34,7 +34,7 @@ typedef enum ShrinkVerdict {
         SHRINK_MOVED,     /* usable moved: a confirmation with delta_bytes is due */
         SHRINK_CONFIRMED, /* the whole step has been taken: a confirmation is due, the step is closed */
         SHRINK_VETO,      /* stop and restore: an alarm with veto_id is due; the resize is closed */
-        SHRINK_LAPSED,    /* the host took nothing by the deadline; the step is closed */
+        SHRINK_LAPSED,    /* the host took nothing, or not all, by the deadline; the step is closed */
 } ShrinkVerdict;
 
 typedef struct ShrinkPlan {
@@ -48,18 +48,19 @@ typedef struct ShrinkPlan {
         uint64_t latency_usec, stall_usec; /* since the step was offered */
 } ShrinkPlan;
 
+/* Embedded by the caller, zero-initialised; its fields are shrink.c's own, but for open. */
 typedef struct ShrinkState {
         bool open;                   /* a step is open */
         bool offered;                /* and has been offered */
         ShrinkAsk ask;               /* the open step */
+        uint64_t resize_id;          /* the resize that the next two belong to, 0 = none */
         uint64_t first_usable_bytes; /* when the resize began */
         uint64_t u0_bytes;           /* U when the resize began */
-        uint64_t resize_id;          /* the resize that u0 belongs to, 0 = none */
         Snapshot at_ask, at_offer;
+        uint64_t reclaim_bytes; /* asked of memory.reclaim */
         uint64_t offered_bytes;
         uint64_t reported_usable_bytes;
         uint64_t held_until_usec;
-        RefusalReason held_reason;
         uint64_t settled_usec; /* when usable last moved */
         uint64_t last_usable_bytes;
 } ShrinkState;
