@@ -42,6 +42,9 @@ ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
 /* Adds the open step's stall to the decision, once. */
 void resize_count_stall(Resize *resize);
 
+/* Holds the open step to take nothing that is there by now, whoever brought it: for what is sent late or again. */
+void resize_spare_present(Resize *resize);
+
 /* Sends the open step as it is: first, as a kick, as a retry. */
 ResizeAction resize_command(Resize *resize, uint64_t now_usec);
 

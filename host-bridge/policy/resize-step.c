@@ -138,6 +138,15 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event) {
                              event->now_usec);
 }
 
+void resize_spare_present(Resize *resize) {
+        PlanStep *step = &resize->step;
+
+        if (step->actuator == ACTUATOR_BALLOON)
+                step->to_bytes = u64_min(step->to_bytes, memory_model_balloon_bytes(&resize->model));
+        else
+                step->to_bytes = u64_max(step->to_bytes, resize->model.virtio_mem[step->device].size_bytes);
+}
+
 ResizeAction resize_command(Resize *resize, uint64_t now_usec) {
         resize->n_unanswered++;
         resize->kicked_usec = now_usec;

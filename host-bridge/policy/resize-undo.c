@@ -26,6 +26,7 @@ static ResizeAction send(Resize *resize, uint64_t now_usec) {
         resize->phase = RESIZE_RESTORING;
         resize->restore_rejected = false;
         resize->progress_usec = now_usec;
+        resize_spare_present(resize);
         return resize_command(resize, now_usec);
 }
 

@@ -141,8 +141,11 @@ static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) 
                 return resize_step_is_confirmed(resize) ? resize_close_step(resize, event)
                                                         : resize_adopt(resize, event->now_usec);
         }
-        return event->now_usec >= kick_deadline_usec(resize) ? resize_command(resize, event->now_usec)
-                                                             : resize_wait();
+        if (event->now_usec < kick_deadline_usec(resize))
+                return resize_wait();
+        if (resize->growing)
+                resize_spare_present(resize);
+        return resize_command(resize, event->now_usec);
 }
 
 static ResizeAction on_tick(Resize *resize, const ResizeEvent *event) {
