@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "agent/agent-options.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <string.h>
+
+static void help(void) {
+        puts("Usage: memtide-agent [OPTION...]\n\n"
+             "Reports the memory pressure of this guest to its host, and onlines hot-plugged memory.\n\n"
+             "  --config FILE              read FILE instead of agent.conf and its drop-ins\n"
+             "  --wait-for-port            wait where the port to the host is missing\n"
+             "  --port PATH                use this device or Unix socket as the port\n"
+             "  --root DIR                 look below DIR for /proc, /sys, /dev and /etc\n"
+             "  --uevents auto|kernel|udev where to hear of memory blocks\n"
+             "  --log-level LEVEL          error, warning, notice, info or debug\n"
+             "  --log-target TARGET        auto, journal or stderr\n"
+             "  --dump-config              print the configuration in force, and exit\n"
+             "  --help                     print this text, and exit\n"
+             "  --version                  print the version, and exit\n\n"
+             "Exits with 3 where there is no port to the host.");
+}
+
+static int log_target_from_string(const char *text, LogTarget *ret) {
+        static const char *const names[] = {
+                [LOG_TARGET_AUTO] = "auto",
+                [LOG_TARGET_JOURNAL] = "journal",
+                [LOG_TARGET_STDERR] = "stderr",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (strcmp(text, names[i]) == 0) {
+                        *ret = (LogTarget) i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static int complain(const char *option, const char *value, const char *allowed) {
+        fprintf(stderr, "memtide-agent: --%s=%s: allowed are %s\n", option, value, allowed);
+        return -EINVAL;
+}
+
+enum {
+        OPTION_CONFIG = 0x100,
+        OPTION_WAIT_FOR_PORT,
+        OPTION_PORT,
+        OPTION_ROOT,
+        OPTION_UEVENTS,
+        OPTION_LOG_LEVEL,
+        OPTION_LOG_TARGET,
+        OPTION_DUMP_CONFIG,
+        OPTION_HELP,
+        OPTION_VERSION,
+};
+
+static const struct option options[] = {
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"wait-for-port", no_argument, NULL, OPTION_WAIT_FOR_PORT},
+        {"port", required_argument, NULL, OPTION_PORT},
+        {"root", required_argument, NULL, OPTION_ROOT},
+        {"uevents", required_argument, NULL, OPTION_UEVENTS},
+        {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+        {"log-target", required_argument, NULL, OPTION_LOG_TARGET},
+        {"dump-config", no_argument, NULL, OPTION_DUMP_CONFIG},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {},
+};
+
+/* Returns as command_line_parse(). */
+static int command_line_take(CommandLine *line, int option, const char *value) {
+        switch (option) {
+        case OPTION_CONFIG:
+                line->config = value;
+                return 1;
+        case OPTION_WAIT_FOR_PORT:
+                line->agent.wait_for_port = true;
+                return 1;
+        case OPTION_PORT:
+                line->agent.port_path = value;
+                return 1;
+        case OPTION_ROOT:
+                line->root = value;
+                return 1;
+        case OPTION_UEVENTS:
+                line->uevents = agent_config_uevents_from_string(value);
+                return line->uevents >= 0 ? 1 : complain("uevents", value, "auto, kernel, udev");
+        case OPTION_LOG_LEVEL:
+                line->log_level = log_level_from_string(value);
+                return line->log_level >= 0
+                               ? 1
+                               : complain("log-level", value, "error, warning, notice, info, debug");
+        case OPTION_LOG_TARGET:
+                return log_target_from_string(value, &line->log_target) >= 0
+                               ? 1
+                               : complain("log-target", value, "auto, journal, stderr");
+        case OPTION_DUMP_CONFIG:
+                line->dump_config = true;
+                return 1;
+        case OPTION_HELP:
+                help();
+                return 0;
+        case OPTION_VERSION:
+                puts("memtide-agent " MEMTIDE_VERSION);
+                return 0;
+        default: /* getopt's own characters; it has said what is wrong */
+                return -EINVAL;
+        }
+}
+
+int command_line_parse(int argc, char **argv, CommandLine *ret) {
+        CommandLine line = {.root = "/", .uevents = -1, .log_level = LOG_INFO};
+
+        assert(ret);
+
+        for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
+                int r = command_line_take(&line, option, optarg);
+
+                if (r <= 0)
+                        return r;
+        }
+
+        if (optind < argc) {
+                fprintf(stderr, "memtide-agent: unexpected argument: %s\n", argv[optind]);
+                return -EINVAL;
+        }
+        *ret = line;
+        return 1;
+}

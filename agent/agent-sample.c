@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One look at the guest: read, update, ask the pure core, carry out. Nothing here allocates, waits or
+ * logs on the ordinary way: it runs when there is no memory left.
+ *
+ * How often is the estimator's word (1 s when calm, 50 ms when hot), but for what is in flight: 20 ms
+ * while a shrink may have to be stopped, 50 ms while memory is on its way. A report goes with a look and is
+ * never later than the last one has promised, since the host takes silence for a sign.
+ */
+
+#include "agent/agent-internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "common/log.h"
+#include "common/units.h"
+
+#define SAMPLE_SHRINK_USEC (20 * USEC_PER_MSEC)
+#define SAMPLE_GROW_USEC   (50 * USEC_PER_MSEC)
+#define SAMPLE_LEAST_USEC  (10 * USEC_PER_MSEC)
+#define EVERYTHING_USEC    USEC_PER_SEC /* vmstat and zoneinfo at least this often */
+
+#define REPORT_FLIGHT_USEC (50 * USEC_PER_MSEC)
+#define REPORT_URGENT_USEC (100 * USEC_PER_MSEC)
+
+static uint64_t agent_report_interval_usec(const Agent *agent) {
+        if (shrinker_in_flight(agent->shrinker))
+                return REPORT_FLIGHT_USEC;
+        if (agent->demand.urgency >= URGENCY_HIGH || agent->grow.open)
+                return REPORT_URGENT_USEC;
+        return agent->report_interval_usec;
+}
+
+static uint64_t agent_sample_interval_usec(const Agent *agent) {
+        uint64_t usec = agent->demand.next_sample_usec;
+
+        if (shrinker_in_flight(agent->shrinker))
+                usec = u64_min(usec, SAMPLE_SHRINK_USEC);
+        if (agent->grow.open)
+                usec = u64_min(usec, SAMPLE_GROW_USEC);
+        return u64_clamp(usec, SAMPLE_LEAST_USEC, USEC_PER_SEC);
+}
+
+static void agent_look(Agent *agent) {
+        unsigned what = SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI;
+        uint64_t now_usec = 0;
+
+        (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
+        if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || shrinker_in_flight(agent->shrinker))
+                what |= SNAPSHOT_HAS_VMSTAT;
+        if (agent->everything_usec == 0 || now_usec - agent->everything_usec >= EVERYTHING_USEC) {
+                what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES;
+                agent->everything_usec = now_usec;
+        }
+
+        sampler_read(agent->sampler, what, &agent->snapshot);
+        agent->snapshot.psi_triggered = agent->psi_triggered;
+        agent->psi_triggered = false;
+        agent->demand = demand_step(&agent->demand_config, &agent->demand_state, &agent->snapshot);
+}
+
+static ReportInput agent_report_input(const Agent *agent) {
+        ReportInput input = {
+                .snapshot = &agent->snapshot,
+                .demand = &agent->demand,
+                .plug_budget_bytes = demand_plug_budget_bytes(&agent->snapshot),
+                .interval_usec = agent_report_interval_usec(agent),
+                .frames_dropped = channel_frames_dropped(agent->channel),
+        };
+
+        if (agent->blocks)
+                block_service_counts(agent->blocks, &input.blocks_online, &input.blocks_offline);
+        return input;
+}
+
+void agent_report_now(Agent *agent) {
+        ReportInput input = agent_report_input(agent);
+        Message message = report_make(&input);
+
+        agent->reported_usec = agent->snapshot.now_usec;
+        agent->report_promised_usec = u64_add(agent->reported_usec, message.report.interval_usec);
+        (void) channel_send(agent->channel, &message);
+}
+
+static void agent_alarm(Agent *agent, uint64_t veto_id) {
+        ReportInput input = agent_report_input(agent);
+        Message message = report_alarm(&input, veto_id);
+
+        (void) channel_send(agent->channel, &message);
+}
+
+/* Learns from each growth how long the host and the kernel take: a quarter of what is new. */
+static void agent_learn_delay(Agent *agent, uint64_t latency_usec) {
+        uint64_t old = agent->demand_config.actuator_delay_usec;
+
+        agent->demand_config.actuator_delay_usec =
+                u64_clamp((3 * old + u64_min(latency_usec, 10 * USEC_PER_SEC)) / 4, USEC_PER_MSEC,
+                          10 * USEC_PER_SEC);
+        log_debug("Growth took %" PRIu64 " us, planning with %" PRIu64 " us", latency_usec,
+                  agent->demand_config.actuator_delay_usec);
+}
+
+static void agent_say(Message *message, void *userdata) {
+        Agent *agent = userdata;
+
+        if (message->type == MESSAGE_RESIZE_CONFIRM && agent->blocks)
+                block_service_counts(agent->blocks, &message->resize_confirm.blocks_online,
+                                     &message->resize_confirm.blocks_offline);
+        (void) channel_send(agent->channel, message);
+}
+
+static void agent_watch_growth(Agent *agent) {
+        uint64_t id = agent->grow.id;
+        GrowStep step = grow_watch_step(&agent->grow, &agent->snapshot);
+        Message message;
+
+        if (!step.confirm)
+                return;
+        if (step.first)
+                agent_learn_delay(agent, step.latency_usec);
+
+        message = (Message){
+                .type = MESSAGE_RESIZE_CONFIRM,
+                .monotonic_usec = agent->snapshot.now_usec,
+                .resize_confirm =
+                        {
+                                .id = id,
+                                .delta_bytes = step.delta_bytes,
+                                .usable_bytes = snapshot_usable_bytes(&agent->snapshot),
+                                .latency_usec = step.latency_usec,
+                                .stall_usec = step.stall_usec,
+                        },
+        };
+        agent_say(&message, agent);
+}
+
+static void agent_on_veto(uint64_t id, void *userdata) {
+        Agent *agent = userdata;
+
+        log_notice("Shrink %" PRIu64 " vetoed: the workload grows", id);
+        agent_alarm(agent, id);
+}
+
+static void agent_on_reclaimed(void *userdata) {
+        Agent *agent = userdata;
+
+        agent_sample(agent);
+        shrinker_reclaimed(agent->shrinker, &agent->snapshot, &agent->demand);
+}
+
+const ShrinkerHandlers agent_shrinker_handlers = {
+        .say = agent_say,
+        .veto = agent_on_veto,
+        .reclaimed = agent_on_reclaimed,
+};
+
+static void agent_arm(Agent *agent, uint64_t usec) {
+        int r;
+
+        r = sd_event_source_set_time(agent->sample_timer, usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(agent->sample_timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_error_errno(r, "Failed to arm the sample timer: %m");
+}
+
+void agent_wake(Agent *agent) {
+        agent_arm(agent, 0);
+}
+
+void agent_sample(Agent *agent) {
+        uint64_t now_usec, due_usec;
+
+        assert(agent);
+
+        agent_look(agent);
+        now_usec = agent->snapshot.now_usec;
+
+        shrinker_sample(agent->shrinker, &agent->snapshot);
+        agent_watch_growth(agent);
+
+        if (agent->demand.rose) {
+                agent_alarm(agent, 0);
+                agent_report_now(agent);
+        }
+
+        due_usec = u64_min(u64_add(agent->reported_usec, agent_report_interval_usec(agent)),
+                           agent->report_promised_usec);
+        if (now_usec >= due_usec)
+                agent_report_now(agent);
+
+        due_usec = u64_min(u64_add(agent->reported_usec, agent_report_interval_usec(agent)),
+                           agent->report_promised_usec);
+        agent_arm(agent, u64_min(u64_add(now_usec, agent_sample_interval_usec(agent)),
+                                 u64_max(due_usec, now_usec + SAMPLE_LEAST_USEC)));
+}
+
+int agent_on_sample_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        agent_sample(userdata);
+        return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The start is the last sample *before* the notice: the host plugs right after it has written it, and an
+ * agent that was slow to wake would find part of the memory there already and count it as missing.
+ *
+ * Confirmed is what became usable and not what was plugged: memory that is plugged and offline, or that the
+ * balloon keeps, is no gain. usable moves by whole sub-blocks; the workload does not move it.
+ */
+
+#include "agent/grow-watch.h"
+
+#include <assert.h>
+
+#include "common/units.h"
+
+/* A host that asks for hours of attention is not waited for: nobody plugs that slowly. */
+#define GROW_WATCH_MOST_USEC (600 * USEC_PER_SEC)
+
+void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Snapshot *before,
+                     uint64_t now_usec) {
+        uint64_t usable;
+
+        assert(watch);
+        assert(notice);
+        assert(before);
+
+        usable = snapshot_usable_bytes(before);
+        *watch = (GrowWatch){
+                .open = true,
+                .id = notice->id,
+                .bytes = notice->bytes,
+                .deadline_usec = u64_min(notice->deadline_usec, u64_add(now_usec, GROW_WATCH_MOST_USEC)),
+                .noticed_usec = now_usec,
+                .usable_bytes = usable,
+                .psi_some_usec = before->psi_some_usec,
+                .told_usable_bytes = usable,
+        };
+}
+
+GrowStep grow_watch_step(GrowWatch *watch, const Snapshot *now) {
+        uint64_t usable;
+        bool complete, over;
+        GrowStep step = {};
+
+        assert(watch);
+        assert(now);
+
+        if (!watch->open || !(now->has & SNAPSHOT_HAS_MEMINFO))
+                return step;
+
+        usable = snapshot_usable_bytes(now);
+        complete = u64_sub(usable, watch->usable_bytes) >= watch->bytes;
+        over = now->now_usec >= watch->deadline_usec;
+        if (usable == watch->told_usable_bytes && !over)
+                return step;
+
+        step = (GrowStep){
+                .confirm = true,
+                .first = !watch->moved && usable > watch->usable_bytes,
+                .delta_bytes = u64_delta(usable, watch->usable_bytes),
+                .latency_usec = u64_sub(now->now_usec, watch->noticed_usec),
+                .stall_usec = u64_sub(now->psi_some_usec, watch->psi_some_usec),
+        };
+        watch->moved = watch->moved || step.first;
+        watch->told_usable_bytes = usable;
+        watch->open = !complete && !over;
+        return step;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The guest's half of a growth: what was promised is compared with what became usable. Pure. One wave
+ * at a time, as the host plugs them; a later notice ends the watch over the one before.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/policy/snapshot.h"
+#include "proto/message.h"
+
+typedef struct GrowWatch {
+        bool open;
+        bool moved; /* anything has come yet */
+        uint64_t id, bytes, deadline_usec;
+        uint64_t noticed_usec;
+        uint64_t usable_bytes, psi_some_usec; /* at the notice */
+        uint64_t told_usable_bytes;           /* of the last confirmation */
+} GrowWatch;
+
+typedef struct GrowStep {
+        bool confirm; /* a confirmation is due, with the fields below */
+        bool first;   /* it is the first movement: latency_usec measures the actuator */
+        int64_t delta_bytes;
+        uint64_t latency_usec, stall_usec;
+} GrowStep;
+
+/* before: the last snapshot taken before the notice, so that none of its memory is in it. */
+void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Snapshot *before,
+                     uint64_t now_usec);
+
+/* On every sample. The watch closes itself with the last confirmation: all has come, or the deadline has. */
+GrowStep grow_watch_step(GrowWatch *watch, const Snapshot *now);

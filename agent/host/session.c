@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * QEMU keeps what the host wrote while the guest's port was closed and delivers it on the next open, so
+ * the first bytes may be commands to an agent that died long ago; and a bridge that restarts quickly is
+ * no hang-up that the guest would surely see. Hence: nothing before the Welcome that echoes the nonce
+ * of *this* handshake is obeyed, and a Ping of session 0 asks for a new handshake at any time.
+ *
+ * Whatever the host sends is a value, never an error: it is used or counted. The rate limit is there
+ * for a bridge gone mad, not for an attacker: who owns the host owns the guest.
+ *
+ * Rejected: a Welcome that ends the handshake for good. Two Hellos may be under way when a slow host
+ * answers both, and it means the later of its two sessions.
+ */
+
+#include "agent/host/session.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/units.h"
+#include "proto/wire.h"
+
+#define SESSION_HELLO_USEC  USEC_PER_SEC          /* between two Hellos of one handshake */
+#define SESSION_HELLO_LEAST (100 * USEC_PER_MSEC) /* between any two: a port that flaps */
+
+/* One frame per 5 ms in the long run, 100 at once. */
+#define SESSION_FRAME_USEC (5 * USEC_PER_MSEC)
+#define SESSION_FRAMES_MAX 100U
+
+/* Nonces that no earlier handshake of this or another run had: splitmix64 over a random start. */
+static uint64_t session_draw_nonce(Session *session) {
+        uint64_t x = session->start_nonce + ++session->n_handshakes * UINT64_C(0x9e3779b97f4a7c15);
+
+        x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return x ^ (x >> 31);
+}
+
+void session_init(Session *session, uint64_t start_nonce, const SessionHandlers *handlers, void *userdata) {
+        assert(session);
+        assert(handlers);
+
+        *session = (Session){
+                .handlers = handlers,
+                .userdata = userdata,
+                .start_nonce = start_nonce,
+                .tokens_usec = SESSION_FRAMES_MAX * SESSION_FRAME_USEC,
+        };
+}
+
+static void session_close(Session *session, SessionState state) {
+        bool was_open = session->state == SESSION_OPEN;
+
+        session->state = state;
+        session->id = 0;
+        outbox_clear(&session->outbox);
+        if (was_open)
+                session->handlers->closed(session->userdata);
+}
+
+static void session_begin_handshake(Session *session, uint64_t now_usec, uint64_t pause_usec) {
+        session_close(session, SESSION_HANDSHAKE);
+        session->handshake_nonce = session_draw_nonce(session);
+        session->sent_sequence = 0;
+        session->hello_due_usec = session->hello_sent_usec > 0
+                                          ? u64_max(now_usec, session->hello_sent_usec + pause_usec)
+                                          : now_usec;
+}
+
+void session_start(Session *session, uint64_t now_usec) {
+        assert(session);
+
+        frame_decoder_reset(&session->decoder);
+        session->delimiter_due = true;
+        session_begin_handshake(session, now_usec, SESSION_HELLO_LEAST);
+}
+
+void session_stop(Session *session) {
+        assert(session);
+        session_close(session, SESSION_DOWN);
+}
+
+bool session_push(Session *session, const Message *message) {
+        assert(session);
+        assert(message);
+
+        if (session->state != SESSION_OPEN)
+                return false;
+        outbox_push(&session->outbox, message);
+        return true;
+}
+
+/* Returns the encoded size, or 0 if a value of ours is out of range: a bug, but no reason to die. */
+static size_t session_encode(Session *session, Message *message, uint8_t out[static FRAME_ENCODED_MAX]) {
+        size_t size;
+
+        /* Alarms overtake reports, time does not run backwards: a later frame is not stamped earlier. */
+        session->sent_stamp_usec = u64_max(session->sent_stamp_usec, message->monotonic_usec);
+        message->monotonic_usec = session->sent_stamp_usec;
+        message->session = session->id;
+        message->sequence = ++session->sent_sequence;
+
+        size = wire_encode(message, out);
+        if (size == 0)
+                log_debug("A %s could not be encoded", message_type_to_string(message->type));
+        return size;
+}
+
+static size_t session_encode_hello(Session *session, uint64_t now_usec,
+                                   uint8_t out[static FRAME_ENCODED_MAX]) {
+        Message message = {.type = MESSAGE_HELLO, .monotonic_usec = now_usec};
+
+        session->handlers->fill_hello(&message.hello, session->userdata);
+        message.hello.major = MESSAGE_PROTOCOL_MAJOR;
+        message.hello.minor = MESSAGE_PROTOCOL_MINOR;
+        message.hello.start_nonce = session->start_nonce;
+        message.hello.handshake_nonce = session->handshake_nonce;
+
+        session->hello_sent_usec = now_usec;
+        session->hello_due_usec = now_usec + SESSION_HELLO_USEC;
+        return session_encode(session, &message, out);
+}
+
+size_t session_next_frame(Session *session, uint64_t now_usec, uint8_t out[static FRAME_ENCODED_MAX]) {
+        Message message;
+
+        assert(session);
+
+        if (session->state == SESSION_DOWN)
+                return 0;
+
+        if (session->delimiter_due) {
+                session->delimiter_due = false;
+                out[0] = 0;
+                return 1;
+        }
+
+        if (session->state == SESSION_HANDSHAKE)
+                return now_usec >= session->hello_due_usec ? session_encode_hello(session, now_usec, out) : 0;
+
+        while (outbox_pop(&session->outbox, &message)) {
+                size_t size = session_encode(session, &message, out);
+
+                if (size > 0)
+                        return size;
+        }
+        return 0;
+}
+
+uint64_t session_due_usec(const Session *session) {
+        assert(session);
+        return session->state == SESSION_HANDSHAKE ? session->hello_due_usec : USEC_INFINITY;
+}
+
+uint64_t session_frames_dropped(const Session *session) {
+        const SessionCounters *c;
+
+        assert(session);
+
+        c = &session->counters;
+        return c->n_early + c->n_malformed + c->n_foreign + c->n_replayed + c->n_expired + c->n_flooded +
+               session->decoder.counters.overlong + session->decoder.counters.garbled;
+}
+
+static bool session_within_rate(Session *session, uint64_t now_usec) {
+        session->tokens_usec =
+                u64_min(u64_add(session->tokens_usec, u64_sub(now_usec, session->tokens_at_usec)),
+                        SESSION_FRAMES_MAX * SESSION_FRAME_USEC);
+        session->tokens_at_usec = now_usec;
+
+        if (session->tokens_usec < SESSION_FRAME_USEC)
+                return false;
+        session->tokens_usec -= SESSION_FRAME_USEC;
+        return true;
+}
+
+static void session_on_welcome(Session *session, const Message *message) {
+        const MessageWelcome *welcome = &message->welcome;
+
+        if (welcome->handshake_nonce != session->handshake_nonce || welcome->session == 0 ||
+            welcome->minor > MESSAGE_PROTOCOL_MINOR) {
+                session->counters.n_early++;
+                return;
+        }
+        if (session->state == SESSION_OPEN && welcome->session == session->id) {
+                session->counters.n_replayed++;
+                return;
+        }
+
+        session_close(session, SESSION_OPEN);
+        session->id = welcome->session;
+        session->sent_sequence = 0;
+        session->received_sequence = 0;
+        session->handlers->opened(welcome, session->userdata);
+}
+
+/* Session 0: what may be said outside of one. */
+static void session_on_outside(Session *session, const Message *message, uint64_t now_usec) {
+        if (message->type == MESSAGE_WELCOME)
+                session_on_welcome(session, message);
+        else if (message->type != MESSAGE_PING)
+                session->counters.n_early++;
+        else if (session->state == SESSION_OPEN)
+                session_begin_handshake(session, now_usec, SESSION_HELLO_USEC);
+        /* In a handshake the Hello that is due anyway is the answer; a new nonce would only void the Welcome. */
+}
+
+/* Returns the command's id and deadline by reference to its kind. */
+static void session_command_terms(const Message *message, uint64_t *ret_id, uint64_t *ret_deadline_usec) {
+        switch (message->type) {
+        case MESSAGE_GROW_NOTICE:
+                *ret_id = message->grow_notice.id;
+                *ret_deadline_usec = message->grow_notice.deadline_usec;
+                return;
+        case MESSAGE_SHRINK_REQUEST:
+                *ret_id = message->shrink_request.id;
+                *ret_deadline_usec = message->shrink_request.deadline_usec;
+                return;
+        case MESSAGE_OFFLINE_RANGE:
+        case MESSAGE_ONLINE_RANGE:
+                *ret_id = message->range.id;
+                *ret_deadline_usec = message->range.deadline_usec;
+                return;
+        case MESSAGE_TUNING:
+                *ret_id = message->tuning.id;
+                *ret_deadline_usec = message->tuning.deadline_usec;
+                return;
+        case MESSAGE_PING:
+                *ret_id = message->ping.id;
+                *ret_deadline_usec = message->ping.deadline_usec;
+                return;
+        case MESSAGE_HELLO:
+        case MESSAGE_REPORT:
+        case MESSAGE_ALARM:
+        case MESSAGE_SHRINK_OFFER:
+        case MESSAGE_RESIZE_CONFIRM:
+        case MESSAGE_BLOCK_EVENT:
+        case MESSAGE_COMMAND_RESULT:
+        case MESSAGE_WELCOME:
+        case MESSAGE_TYPE_MAX:
+                break;
+        }
+        *ret_id = 0;
+        *ret_deadline_usec = 0;
+}
+
+static void session_refuse_expired(Session *session, const Message *message, uint64_t id, uint64_t now_usec) {
+        Message answer = {.monotonic_usec = now_usec};
+
+        if (message->type == MESSAGE_SHRINK_REQUEST) {
+                answer.type = MESSAGE_SHRINK_OFFER;
+                answer.shrink_offer = (MessageShrinkOffer){
+                        .id = id,
+                        .step = message->shrink_request.step,
+                        .reason = REFUSAL_EXPIRED,
+                };
+        } else {
+                answer.type = MESSAGE_COMMAND_RESULT;
+                answer.command_result = (MessageCommandResult){
+                        .id = id,
+                        .outcome = COMMAND_REFUSED,
+                        .reason = REFUSAL_EXPIRED,
+                };
+        }
+        (void) session_push(session, &answer);
+}
+
+static void session_on_message(Session *session, const Message *message, uint64_t now_usec) {
+        uint64_t id, deadline_usec;
+
+        if (session->state == SESSION_DOWN) { /* the connection broke while these bytes were looked at */
+                session->counters.n_early++;
+                return;
+        }
+        if (message->session == 0) {
+                session_on_outside(session, message, now_usec);
+                return;
+        }
+        if (session->state != SESSION_OPEN) {
+                session->counters.n_early++;
+                return;
+        }
+        if (message->session != session->id || message->type == MESSAGE_WELCOME) {
+                session->counters.n_foreign++;
+                return;
+        }
+        if (message->sequence <= session->received_sequence) {
+                session->counters.n_replayed++;
+                return;
+        }
+        session->received_sequence = message->sequence;
+
+        session_command_terms(message, &id, &deadline_usec);
+        if (deadline_usec <= now_usec) {
+                session->counters.n_expired++;
+                session_refuse_expired(session, message, id, now_usec);
+                return;
+        }
+        session->handlers->command(message, session->userdata);
+}
+
+void session_receive(Session *session, const uint8_t *data, size_t size, uint64_t now_usec) {
+        const uint8_t *payload;
+        size_t payload_size;
+
+        assert(session);
+        assert(data || size == 0);
+
+        while (frame_decoder_next(&session->decoder, &data, &size, &payload, &payload_size)) {
+                WireVerdict verdict;
+                Message message;
+
+                if (!session_within_rate(session, now_usec)) {
+                        session->counters.n_flooded++;
+                        continue;
+                }
+
+                verdict = wire_decode(payload, payload_size, WIRE_FROM_HOST, &message);
+                if (verdict == WIRE_OK)
+                        session_on_message(session, &message, now_usec);
+                else if (verdict == WIRE_UNKNOWN)
+                        session->counters.n_unknown++;
+                else
+                        session->counters.n_malformed++;
+        }
+}

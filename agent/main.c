@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* memtide-agent: command line, configuration, and the words for a machine that is no guest of memtide. */
+
+#include <signal.h>
+
+#include "agent/agent-config.h"
+#include "agent/agent-options.h"
+#include "agent/agent.h"
+#include "common/log.h"
+#include "proto/message.h"
+
+enum {
+        EXIT_USAGE = 2,   /* command line or configuration */
+        EXIT_NO_PORT = 3, /* inert: nothing to do on this machine */
+};
+
+static void explain_missing_port(const char *path) {
+        if (path) {
+                log_notice("There is no port to the host at %s", path);
+                return;
+        }
+        log_notice("There is no virtio-serial port " MESSAGE_PORT_NAME " on this machine: nothing to do. "
+                   "To give it one, add to the libvirt domain: "
+                   "<channel type='unix'><target type='virtio' name='" MESSAGE_PORT_NAME "'/></channel>"
+                   " or to QEMU's command line: -device virtio-serial-pci "
+                   "-chardev socket,path=/run/memtide/vms/NAME.channel,server=on,wait=off,id=memtide "
+                   "-device virtserialport,chardev=memtide,name=" MESSAGE_PORT_NAME
+                   " (or start with --wait-for-port)");
+}
+
+static int serve(const RootDir *root, const AgentConfig *config, const AgentOptions *options) {
+        _cleanup_(agent_freep) Agent *agent = NULL;
+        int r;
+
+        r = agent_new(root, config, options, &agent);
+        if (r >= 0)
+                r = agent_run(agent);
+        if (r == -ENOENT && agent) {
+                explain_missing_port(options->port_path);
+                return EXIT_NO_PORT;
+        }
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run(const CommandLine *line) {
+        _cleanup_(rootdir_freep) RootDir *root = NULL;
+        ConfigOrigin origins[AGENT_CONFIG_KEYS];
+        AgentConfig config;
+        int r;
+
+        r = rootdir_new(line->root, &root);
+        if (r < 0) {
+                log_error_errno(r, "Failed to open %s: %m", line->root);
+                return EXIT_USAGE;
+        }
+
+        r = agent_config_load(root, line->config, &config, origins);
+        if (r < 0) {
+                log_error_errno(r, "Failed to load the configuration: %m");
+                return EXIT_USAGE;
+        }
+        if (line->uevents >= 0)
+                config.uevents = line->uevents;
+
+        if (line->dump_config) {
+                config_dump(&agent_config_table, &config, origins, stdout);
+                return EXIT_SUCCESS;
+        }
+        return serve(root, &config, &line->agent);
+}
+
+int main(int argc, char **argv) {
+        CommandLine line;
+        int r;
+
+        r = command_line_parse(argc, argv, &line);
+        if (r <= 0)
+                return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+
+        log_setup(line.log_target, line.log_level);
+        (void) signal(SIGPIPE, SIG_IGN); /* a host that closes is an error code of write(2) */
+        return run(&line);
+}

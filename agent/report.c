@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A snapshot is several files read one after the other, and any of them may be missing or strange: what
+ * contradicts itself (free above total) or exceeds the wire's range is cut here, since a frame that the
+ * encoder refuses would be silence, and silence is the one thing that the host can not act on.
+ */
+
+#include "agent/report.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/units.h"
+
+#define REPORT_INTERVAL_LEAST_USEC (10 * USEC_PER_MSEC)
+#define REPORT_INTERVAL_MOST_USEC  (60 * USEC_PER_SEC)
+
+static uint64_t bytes(uint64_t x) {
+        return u64_min(x, MEMORY_BYTES_MAX);
+}
+
+static int64_t signed_bytes(int64_t x) {
+        int64_t most = (int64_t) MEMORY_BYTES_MAX;
+
+        return x > most ? most : x < -most ? -most : x;
+}
+
+Message report_make(const ReportInput *input) {
+        const Snapshot *s;
+        const Demand *d;
+        uint64_t total, swap_total;
+
+        assert(input);
+        s = input->snapshot;
+        d = input->demand;
+        total = bytes(s->total_bytes);
+        swap_total = bytes(s->swap_total_bytes);
+
+        return (Message){
+                .type = MESSAGE_REPORT,
+                .monotonic_usec = s->now_usec,
+                .report =
+                        {
+                                .memory_total_bytes = total,
+                                .memory_available_bytes = u64_min(s->available_bytes, total),
+                                .memory_free_bytes = u64_min(s->free_bytes, total),
+                                .file_cache_bytes =
+                                        bytes(u64_add(s->active_file_bytes, s->inactive_file_bytes)),
+                                .swap_total_bytes = swap_total,
+                                .swap_free_bytes = u64_min(s->swap_free_bytes, swap_total),
+                                .balloon_bytes = bytes(s->balloon_bytes),
+                                .usable_bytes = bytes(snapshot_usable_bytes(s)),
+                                .used_bytes = bytes(snapshot_used_bytes(s)),
+                                .reserve_bytes = bytes(d->reserve_bytes),
+                                .demand_bytes = bytes(d->demand_bytes),
+                                .need_bytes = signed_bytes(d->need_bytes),
+                                .floor_bytes = bytes(d->floor_bytes),
+                                .time_to_exhaustion_usec = d->time_to_exhaustion_usec,
+                                .fall_bytes_per_sec = bytes(d->fall_bytes_per_sec),
+                                .urgency = d->urgency,
+                                .cause = d->cause,
+                                .kernel_zone = d->kernel_zone,
+                                .psi_some_usec = s->psi_some_usec,
+                                .psi_full_usec = s->psi_full_usec,
+                                .oom_kills = s->oom_kill,
+                                .blocks_online = input->blocks_online,
+                                .blocks_offline = input->blocks_offline,
+                                .plug_budget_bytes = bytes(input->plug_budget_bytes),
+                                .interval_usec = u64_clamp(input->interval_usec, REPORT_INTERVAL_LEAST_USEC,
+                                                           REPORT_INTERVAL_MOST_USEC),
+                                .frames_dropped = input->frames_dropped,
+                        },
+        };
+}
+
+Message report_alarm(const ReportInput *input, uint64_t veto_id) {
+        const Snapshot *s;
+        const Demand *d;
+
+        assert(input);
+        s = input->snapshot;
+        d = input->demand;
+
+        return (Message){
+                .type = MESSAGE_ALARM,
+                .monotonic_usec = s->now_usec,
+                .alarm =
+                        {
+                                /* A veto is urgent even where the guest is not short yet: that is its point. */
+                                .urgency = veto_id != 0 ? (d->urgency > URGENCY_HIGH ? d->urgency : URGENCY_HIGH) : d->urgency,
+                                .cause = veto_id != 0 ? CAUSE_VETO : d->cause,
+                                .need_bytes = signed_bytes(d->need_bytes),
+                                .usable_bytes = bytes(snapshot_usable_bytes(s)),
+                                .memory_available_bytes = bytes(s->available_bytes),
+                                .time_to_exhaustion_usec = d->time_to_exhaustion_usec,
+                                .fall_bytes_per_sec = bytes(d->fall_bytes_per_sec),
+                                .kernel_zone = d->kernel_zone,
+                                .veto_id = veto_id,
+                                .plug_budget_bytes = bytes(input->plug_budget_bytes),
+                        },
+        };
+}
+
+void report_hello(const Identity *identity, const Snapshot *snapshot, uint64_t capabilities,
+                  uint64_t block_size_bytes, MessageHello *ret) {
+        assert(identity);
+        assert(snapshot);
+        assert(ret);
+
+        (void) snprintf(ret->agent_version, sizeof(ret->agent_version), "%s", MEMTIDE_VERSION);
+        memcpy(ret->kernel_release, identity->kernel_release, sizeof(ret->kernel_release));
+        memcpy(ret->boot_id, identity->boot_id, sizeof(ret->boot_id));
+        ret->page_size_bytes = identity->page_size_bytes;
+        ret->block_size_bytes = block_size_bytes;
+        ret->memory_total_bytes = bytes(snapshot->total_bytes);
+        ret->capabilities = capabilities;
+        ret->n_missing = identity->n_missing;
+        memcpy(ret->missing, identity->missing, sizeof(ret->missing));
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Reclaim runs beside the loop, so the workload is watched while memory is freed for the host, and the
+ * work is cut short when it objects. The offer is made of a sample taken after it, of what MemFree
+ * really gained: what memory.reclaim says it did is off by a factor of up to two (shrink.md, over-reclaim).
+ */
+
+#include "agent/shrinker.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "agent/reclaim.h"
+#include "common/log.h"
+#include "common/units.h"
+
+/* The answer has to be back before the deadline. */
+#define SHRINKER_ANSWER_USEC (50 * USEC_PER_MSEC)
+/* No honest host waits longer for one step. */
+#define SHRINKER_DEADLINE_MOST_USEC (600 * USEC_PER_SEC)
+/* Refused because the reclaim for another step still runs. */
+#define SHRINKER_BUSY_HOLD_USEC USEC_PER_SEC
+
+struct Shrinker {
+        ShrinkConfig config;
+        const ShrinkerHandlers *handlers;
+        void *userdata;
+        Reclaim *reclaim; /* NULL: the kernel has none */
+        ShrinkState state;
+        bool reclaiming;
+        bool abandoned; /* nobody waits for the reclaim that runs */
+        uint64_t free_before_bytes;
+};
+
+static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
+                               const Snapshot *now, uint64_t reclaimed_bytes) {
+        bool offered = plan->verdict == SHRINK_OFFERED;
+        Message message = {
+                .type = MESSAGE_SHRINK_OFFER,
+                .monotonic_usec = now->now_usec,
+                .shrink_offer =
+                        {
+                                .id = ask->id,
+                                .step = ask->step,
+                                .offered_bytes = offered ? plan->offered_bytes : 0,
+                                .reason = offered ? REFUSAL_NONE : plan->reason,
+                                .acceptable_bytes = plan->acceptable_bytes,
+                                .hold_usec = plan->hold_usec,
+                                .reclaimed_bytes = reclaimed_bytes,
+                        },
+        };
+
+        if (offered)
+                log_debug("Shrink %" PRIu64 " step %u: offered %" PRIu64 " bytes, %" PRIu64 " reclaimed",
+                          ask->id, ask->step, plan->offered_bytes, reclaimed_bytes);
+        else
+                log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
+                         ask->bytes, refusal_reason_to_string(plan->reason));
+        shrinker->handlers->say(&message, shrinker->userdata);
+}
+
+static void shrinker_refuse(Shrinker *shrinker, const ShrinkAsk *ask, RefusalReason reason,
+                            const Snapshot *now) {
+        ShrinkPlan plan = {
+                .verdict = SHRINK_REFUSED,
+                .reason = reason,
+                .acceptable_bytes = snapshot_usable_bytes(now),
+                .hold_usec = SHRINKER_BUSY_HOLD_USEC,
+        };
+
+        shrinker_say_offer(shrinker, ask, &plan, now, 0);
+}
+
+static void shrinker_begin_reclaim(Shrinker *shrinker, const ShrinkAsk *ask, uint64_t bytes,
+                                   const Snapshot *now) {
+        int r;
+
+        shrinker->free_before_bytes = now->free_bytes;
+        r = reclaim_start(shrinker->reclaim, bytes, u64_sub(ask->deadline_usec, SHRINKER_ANSWER_USEC));
+        if (r < 0) { /* cannot be: shrinker_request() asked before */
+                shrink_reset(&shrinker->state);
+                shrinker_refuse(shrinker, ask, REFUSAL_UNSETTLED, now);
+                return;
+        }
+        shrinker->reclaiming = true;
+        shrinker->abandoned = false;
+}
+
+void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
+                      const Demand *demand) {
+        ShrinkAsk ask;
+        ShrinkPlan plan;
+
+        assert(shrinker);
+        assert(request);
+
+        ask = (ShrinkAsk){
+                .id = request->id,
+                .step = request->step,
+                .bytes = request->bytes,
+                .remaining_bytes = request->remaining_bytes,
+                .deadline_usec =
+                        u64_min(request->deadline_usec, u64_add(now->now_usec, SHRINKER_DEADLINE_MOST_USEC)),
+                .balloon = request->balloon,
+                .last = request->last,
+        };
+
+        if (shrinker->reclaiming) {
+                shrinker_refuse(shrinker, &ask, REFUSAL_UNSETTLED, now);
+                return;
+        }
+
+        plan = shrink_ask(&shrinker->config, &shrinker->state, &ask, now, demand, shrinker->reclaim);
+        if (plan.verdict == SHRINK_RECLAIM)
+                shrinker_begin_reclaim(shrinker, &ask, plan.reclaim_bytes, now);
+        else
+                shrinker_say_offer(shrinker, &ask, &plan, now, 0);
+}
+
+void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand) {
+        ShrinkAsk ask;
+        ShrinkPlan plan;
+
+        assert(shrinker);
+
+        shrinker->reclaiming = false;
+        if (shrinker->abandoned || !shrinker->state.open)
+                return;
+
+        ask = shrinker->state.ask;
+        plan = shrink_offer(&shrinker->config, &shrinker->state, now, demand, shrinker->free_before_bytes);
+        shrinker_say_offer(shrinker, &ask, &plan, now, u64_sub(now->free_bytes, shrinker->free_before_bytes));
+}
+
+static void shrinker_abandon(Shrinker *shrinker) {
+        if (!shrinker->reclaiming || shrinker->abandoned)
+                return;
+        shrinker->abandoned = true;
+        reclaim_cancel(shrinker->reclaim);
+}
+
+static void shrinker_confirm(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
+                             const Snapshot *now) {
+        Message message = {
+                .type = MESSAGE_RESIZE_CONFIRM,
+                .monotonic_usec = now->now_usec,
+                .resize_confirm =
+                        {
+                                .id = ask->id,
+                                .step = ask->step,
+                                .delta_bytes = plan->delta_bytes,
+                                .usable_bytes = snapshot_usable_bytes(now),
+                                .latency_usec = plan->latency_usec,
+                                .stall_usec = plan->stall_usec,
+                        },
+        };
+
+        shrinker->handlers->say(&message, shrinker->userdata);
+}
+
+void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
+        ShrinkAsk ask;
+        ShrinkPlan plan;
+
+        assert(shrinker);
+        assert(now);
+
+        ask = shrinker->state.ask; /* the verdict may close the step */
+        plan = shrink_watch(&shrinker->config, &shrinker->state, now);
+
+        switch (plan.verdict) {
+        case SHRINK_MOVED:
+        case SHRINK_CONFIRMED:
+                shrinker_confirm(shrinker, &ask, &plan, now);
+                return;
+        case SHRINK_VETO:
+                shrinker_abandon(shrinker);
+                shrinker->handlers->veto(ask.id, shrinker->userdata);
+                return;
+        case SHRINK_LAPSED:
+                shrinker_abandon(shrinker);
+                log_debug("Shrink %" PRIu64 " step %u lapsed", ask.id, ask.step);
+                return;
+        case SHRINK_IDLE:
+        case SHRINK_WAITING:
+        case SHRINK_RECLAIM:
+        case SHRINK_OFFERED:
+        case SHRINK_REFUSED:
+                return;
+        }
+}
+
+void shrinker_reset(Shrinker *shrinker) {
+        assert(shrinker);
+
+        shrinker_abandon(shrinker);
+        shrink_reset(&shrinker->state);
+}
+
+bool shrinker_in_flight(const Shrinker *shrinker) {
+        assert(shrinker);
+        return shrinker->state.open;
+}
+
+static void shrinker_on_reclaimed(void *userdata) {
+        Shrinker *shrinker = userdata;
+
+        shrinker->handlers->reclaimed(shrinker->userdata);
+}
+
+int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *config,
+                 const ShrinkerHandlers *handlers, void *userdata, Shrinker **ret, int *ret_reclaim_error) {
+        _cleanup_(shrinker_freep) Shrinker *shrinker = NULL;
+
+        assert(config);
+        assert(handlers);
+        assert(ret);
+        assert(ret_reclaim_error);
+
+        shrinker = calloc(1, sizeof(*shrinker));
+        if (!shrinker)
+                return -ENOMEM;
+        shrinker->config = *config;
+        shrinker->handlers = handlers;
+        shrinker->userdata = userdata;
+
+        *ret_reclaim_error = reclaim_new(event, root, shrinker_on_reclaimed, shrinker, &shrinker->reclaim);
+        *ret = TAKE_PTR(shrinker);
+        return 0;
+}
+
+Shrinker *shrinker_free(Shrinker *shrinker) {
+        if (!shrinker)
+                return NULL;
+
+        reclaim_free(shrinker->reclaim);
+        free(shrinker);
+        return NULL;
+}

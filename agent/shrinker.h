@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The shrink conversation as the guest leads it: policy/shrink.h decides, reclaim.h frees, and what
+ * is to be said goes out as messages. The owner samples, and passes what it saw.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "agent/policy/demand.h"
+#include "agent/policy/shrink.h"
+#include "agent/policy/snapshot.h"
+#include "common/macro.h"
+#include "common/rootdir.h"
+#include "proto/message.h"
+
+typedef struct Shrinker Shrinker;
+
+typedef struct ShrinkerHandlers {
+        /* message is a ShrinkOffer, or a ResizeConfirm whose block counts are the owner's to fill. */
+        void (*say)(Message *message, void *userdata);
+        /* Stop and restore: an alarm with this id is due at once. */
+        void (*veto)(uint64_t id, void *userdata);
+        /* A reclaim has ended: take a sample and call shrinker_reclaimed(). */
+        void (*reclaimed)(void *userdata);
+} ShrinkerHandlers;
+
+/*
+ * A guest without memory.reclaim can still give what is free: ret_reclaim_error then says why (negative
+ * errno; 0: it has it). handlers are borrowed. Returns 0 or -errno.
+ */
+int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *config,
+                 const ShrinkerHandlers *handlers, void *userdata, Shrinker **ret, int *ret_reclaim_error);
+Shrinker *shrinker_free(Shrinker *shrinker);
+DEFINE_CLEANUP_FUNC(Shrinker, shrinker_free)
+
+void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
+                      const Demand *demand);
+void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand);
+void shrinker_sample(Shrinker *shrinker, const Snapshot *now);
+
+/* The session is lost: ends the conversation without a word. */
+void shrinker_reset(Shrinker *shrinker);
+
+/* A step is open: sample every 20 ms, and do not fall silent. */
+bool shrinker_in_flight(const Shrinker *shrinker);

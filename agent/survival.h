@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What lets the agent outlive the shortage that it reports. */
+
+#include "common/rootdir.h"
+
+/* Asks the kernel to spare us. Returns 0 or -errno. */
+int survival_escape_oom(const RootDir *root);
+
+/*
+ * Keeps every page that is touched from now on, and those already there, in memory; to be called after a
+ * dry run of all that must work under pressure. Returns 0 or -errno.
+ */
+int survival_lock_memory(void);
