@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The two halves of one object: vmm-qmp.c (connection, commands) and vmm-qmp-read.c (readings). */
+
+#include <systemd/sd-event.h>
+
+#include "host-bridge/vmm/qmp.h"
+#include "host-bridge/vmm/vmm-qmp.h"
+
+typedef struct VmmQmp {
+        Vmm vmm; /* first: ops */
+        VmmQmpOptions options;
+        sd_event *event;
+        sd_event_source *timer; /* without qmp: the next attempt; with it: the next reading */
+        char *name, *path;
+        Qmp *qmp;
+        bool ready;          /* the handshake is over */
+        bool lost_told;      /* VMM_LOST was the last word */
+        uint64_t retry_usec; /* the next wait */
+        bool *freed;         /* set when freed inside a handler */
+
+        /* the reading under way */
+        unsigned n_outstanding;
+        bool again; /* asked for while one was under way */
+        int reading_error;
+        MemoryModel reading;
+        bool reading_running, reading_migrating;
+        unsigned n_unusable;
+
+        /* the last reading */
+        MemoryModel model;
+        bool state_told, running;
+        bool unusable_told;
+        uint64_t balloon_value;   /* last commanded, 0 = none */
+        uint64_t poll_until_usec; /* readings are frequent up to here */
+} VmmQmp;
+
+/* Calls the owner. Returns false if the object is no more. */
+bool vmm_qmp_tell(VmmQmp *q, const VmmEvent *event);
+
+/* Drops the connection and plans the next; tells VMM_LOST once. The object may be gone afterwards. */
+void vmm_qmp_drop(VmmQmp *q, const char *why);
+
+/* Arms the timer, usec from now. */
+void vmm_qmp_arm(VmmQmp *q, uint64_t usec);
+
+/* Starts a reading, or another one after that which is under way. Returns 0 or -errno. */
+int vmm_qmp_read(VmmQmp *q);
+
+/* Readings are frequent from now on, for a while: something is expected to move. */
+void vmm_qmp_watch(VmmQmp *q);

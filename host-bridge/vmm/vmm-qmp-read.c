@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Readings: five queries sent at once, one model when all have answered. Events are hints only: QEMU
+ * limits them to one a second, sends none for a DIMM (kernel-qemu.md 9.1, 3.5), and never repeats those that a
+ * new connection missed. While something is unsettled we therefore read every 100 ms, for as long as it moves
+ * and 10 s more; virtio-mem that stays short of its request is a steady state, not a reason to poll for ever.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "host-bridge/vmm/qmp-memory.h"
+#include "host-bridge/vmm/vmm-qmp-internal.h"
+
+#define WATCH_USEC (10 * USEC_PER_SEC)
+
+typedef enum Query {
+        QUERY_STATUS,
+        QUERY_MIGRATE,
+        QUERY_SUMMARY,
+        QUERY_DEVICES,
+        QUERY_BALLOON,
+        QUERY_MAX,
+} Query;
+
+static const char *const query_names[QUERY_MAX] = {
+        [QUERY_STATUS] = "query-status",
+        [QUERY_MIGRATE] = "query-migrate",
+        [QUERY_SUMMARY] = "query-memory-size-summary",
+        [QUERY_DEVICES] = "query-memory-devices",
+        [QUERY_BALLOON] = "query-balloon",
+};
+
+void vmm_qmp_watch(VmmQmp *q) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
+        q->poll_until_usec = u64_add(now_usec, WATCH_USEC);
+}
+
+static bool is_unsettled(const VmmQmp *q) {
+        for (unsigned i = 0; i < q->model.n_virtio_mem; i++)
+                if (q->model.virtio_mem[i].size_bytes != q->model.virtio_mem[i].requested_bytes)
+                        return true;
+        return q->model.has_balloon && q->balloon_value != 0 &&
+               q->model.balloon_actual_bytes != q->balloon_value;
+}
+
+static void plan_next_reading(VmmQmp *q) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
+        vmm_qmp_arm(q, is_unsettled(q) && now_usec < q->poll_until_usec ? q->options.poll_usec
+                                                                        : q->options.refresh_usec);
+}
+
+static bool tell_run_state(VmmQmp *q) {
+        bool running = q->reading_running && !q->reading_migrating;
+
+        if (q->state_told && q->running == running)
+                return true;
+        q->state_told = true;
+        q->running = running;
+        return vmm_qmp_tell(q, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
+}
+
+static void finish_reading(VmmQmp *q) {
+        q->reading.known = true;
+        if (q->reading_error < 0 || !memory_model_is_sane(&q->reading)) {
+                vmm_qmp_drop(q, "its answers make no sense");
+                return;
+        }
+        if (q->n_unusable > 0 && !q->unusable_told) {
+                log_warning(
+                        "VM %s: %u virtio-mem devices can not be resized: they have no id, or are beyond %u",
+                        q->name, q->n_unusable, MEMORY_MODEL_DEVICES_MAX);
+                q->unusable_told = true;
+        }
+
+        if (memcmp(&q->model, &q->reading, sizeof(q->model)) != 0)
+                vmm_qmp_watch(q);
+        memcpy(&q->model, &q->reading, sizeof(q->model));
+        q->retry_usec = q->options.retry_min_usec; /* only a monitor that answers closes the breaker */
+        plan_next_reading(q);
+
+        if (!tell_run_state(q) || !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &q->model}))
+                return;
+        if (q->again && q->ready && q->n_outstanding == 0)
+                (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
+}
+
+static int take_answer(VmmQmp *q, const QmpReply *reply) {
+        switch ((Query) reply->cookie) {
+
+        case QUERY_STATUS:
+                q->reading_running = reply->value && qmp_memory_is_running(reply->value);
+                return 0;
+
+        case QUERY_MIGRATE: /* a build without migration has no such command */
+                q->reading_migrating = reply->value && qmp_memory_is_migrating(reply->value);
+                return 0;
+
+        case QUERY_SUMMARY:
+                return reply->value ? qmp_memory_read_summary(reply->value, &q->reading) : -EBADMSG;
+
+        case QUERY_DEVICES: /* a machine type without hotplug may refuse: it has none then */
+                return reply->value ? qmp_memory_read_devices(reply->value, &q->reading, &q->n_unusable) : 0;
+
+        case QUERY_BALLOON: /* DeviceNotActive, KVMMissingCap: it has none */
+                return reply->value ? qmp_memory_read_balloon(reply->value, &q->reading) : 0;
+
+        case QUERY_MAX:
+                break;
+        }
+        return -EBADMSG;
+}
+
+static void on_answer(Qmp *qmp, const QmpReply *reply, void *userdata) {
+        VmmQmp *q = userdata;
+        int r;
+
+        assert(q->n_outstanding > 0);
+
+        r = take_answer(q, reply);
+        if (r < 0)
+                q->reading_error = r;
+        if (--q->n_outstanding == 0)
+                finish_reading(q);
+}
+
+int vmm_qmp_read(VmmQmp *q) {
+        int r;
+
+        if (!q->ready)
+                return -ENOTCONN;
+        if (q->n_outstanding > 0) {
+                q->again = true;
+                return 0;
+        }
+
+        q->again = false;
+        q->reading_error = 0;
+        memset(&q->reading, 0, sizeof(q->reading)); /* padding too: readings are compared as bytes */
+        q->n_unusable = 0;
+        for (Query i = 0; i < QUERY_MAX; i++) {
+                r = qmp_execute(q->qmp, query_names[i], NULL, i, on_answer);
+                if (r < 0)
+                        return r;
+                q->n_outstanding++;
+        }
+        return 0;
+}

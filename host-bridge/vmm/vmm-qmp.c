@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One VM's monitor, kept connected. The breaker is the back-off itself: a monitor that is absent, hangs
+ * or talks nonsense is left alone for 100 ms, doubling to 5 s, and only a complete reading sets that back, so
+ * that one which greets and then hangs does not get a query every 100 ms. Nothing here waits.
+ */
+
+#include "host-bridge/vmm/vmm-qmp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "host-bridge/vmm/vmm-qmp-internal.h"
+
+#define TEXT_MAX 256U /* of a hypervisor's words that are passed on */
+
+const VmmQmpOptions vmm_qmp_defaults = {
+        .handshake_timeout_usec = 2 * USEC_PER_SEC,
+        .reply_timeout_usec = 2 * USEC_PER_SEC,
+        .retry_min_usec = 100 * USEC_PER_MSEC,
+        .retry_max_usec = 5 * USEC_PER_SEC,
+        .poll_usec = 100 * USEC_PER_MSEC,
+        .refresh_usec = 10 * USEC_PER_SEC,
+};
+
+bool vmm_qmp_tell(VmmQmp *q, const VmmEvent *event) {
+        bool freed = false, *outer = q->freed;
+
+        q->freed = &freed;
+        q->vmm.handler(&q->vmm, event, q->vmm.userdata);
+        if (!freed)
+                q->freed = outer;
+        else if (outer)
+                *outer = true;
+        return !freed;
+}
+
+void vmm_qmp_arm(VmmQmp *q, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(q->timer, usec);
+        (void) sd_event_source_set_enabled(q->timer, SD_EVENT_ONESHOT);
+}
+
+void vmm_qmp_drop(VmmQmp *q, const char *why) {
+        q->qmp = qmp_free(q->qmp);
+        q->ready = false;
+        q->n_outstanding = 0;
+        q->again = false;
+        q->state_told = false;
+        q->balloon_value = 0;
+        vmm_qmp_arm(q, q->retry_usec);
+        q->retry_usec = u64_min(q->retry_usec * 2, q->options.retry_max_usec);
+
+        if (q->lost_told)
+                return;
+        q->lost_told = true;
+        (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_LOST, .text = why});
+}
+
+/* What each event of QEMU means to us; all of them lead to a fresh reading. */
+static const struct {
+        const char *name;
+        VmmEventKind kind; /* VMM_MODEL: the reading says it all */
+} known_events[] = {
+        {"MEMORY_DEVICE_SIZE_CHANGE", VMM_MODEL},
+        {"BALLOON_CHANGE", VMM_MODEL},
+        {"ACPI_DEVICE_OST", VMM_MODEL},
+        {"DEVICE_DELETED", VMM_MODEL},
+        {"MIGRATION", VMM_MODEL},
+        {"RESUME", VMM_MODEL},
+        {"WAKEUP", VMM_MODEL},
+        {"STOP", VMM_PAUSED},
+        {"SUSPEND", VMM_PAUSED},
+        {"RESET", VMM_RESET},
+        {"SHUTDOWN", VMM_SHUTDOWN},
+};
+
+static void on_event(VmmQmp *q, const char *name) {
+        VmmEventKind kind = VMM_EVENT_KIND_MAX;
+
+        for (size_t i = 0; i < ELEMENTSOF(known_events) && kind == VMM_EVENT_KIND_MAX; i++)
+                if (strcmp(known_events[i].name, name) == 0)
+                        kind = known_events[i].kind;
+        if (kind == VMM_EVENT_KIND_MAX)
+                return;
+
+        vmm_qmp_watch(q);
+        if (kind == VMM_PAUSED) {
+                q->state_told = true;
+                q->running = false;
+        }
+        if (kind != VMM_MODEL && !vmm_qmp_tell(q, &(VmmEvent){.kind = kind}))
+                return;
+        if (q->ready)
+                (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
+}
+
+static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
+        VmmQmp *q = userdata;
+        char why[TEXT_MAX];
+
+        switch (signal->kind) {
+
+        case QMP_READY:
+                q->ready = true;
+                q->lost_told = false;
+                if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_CONNECTED}) && q->ready)
+                        (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
+                return;
+
+        case QMP_EVENT:
+                on_event(q, signal->name);
+                return;
+
+        case QMP_CLOSED:
+                (void) snprintf(why, sizeof(why), "%s", strerror(-signal->error));
+                vmm_qmp_drop(q, why);
+                return;
+        }
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        VmmQmp *q = userdata;
+        QmpOptions options = {
+                .handshake_timeout_usec = q->options.handshake_timeout_usec,
+                .reply_timeout_usec = q->options.reply_timeout_usec,
+        };
+        char why[TEXT_MAX];
+        int r;
+
+        if (q->qmp) {
+                r = vmm_qmp_read(q);
+                if (r < 0 && q->ready)
+                        vmm_qmp_drop(q, "it takes no more commands");
+                return 0;
+        }
+
+        r = qmp_new(q->event, q->path, &options, on_signal, q, &q->qmp);
+        if (r < 0) {
+                (void) snprintf(why, sizeof(why), "%s", strerror(-r));
+                vmm_qmp_drop(q, why);
+        }
+        return 0;
+}
+
+static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
+        VmmQmp *q = userdata;
+        char text[TEXT_MAX];
+
+        if (!reply->value) {
+                (void) snprintf(text, sizeof(text), "%s", reply->error_text);
+                (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_REJECTED, .id = reply->cookie, .text = text});
+                return;
+        }
+        if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_ACCEPTED, .id = reply->cookie}) && q->ready)
+                (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
+}
+
+static int command_virtio_mem(VmmQmp *q, uint64_t id, const PlanStep *step) {
+        const VirtioMem *device;
+        char path[sizeof("/machine/peripheral/") + MEMORY_MODEL_ID_MAX];
+
+        if (step->device >= q->model.n_virtio_mem)
+                return -ENODEV;
+        device = &q->model.virtio_mem[step->device];
+        if (step->to_bytes > device->max_bytes || step->to_bytes % device->block_bytes != 0)
+                return -ERANGE;
+
+        (void) snprintf(path, sizeof(path), "/machine/peripheral/%s", device->id);
+        return qmp_execute(q->qmp, "qom-set",
+                           json_pack("{s:s, s:s, s:I}", "path", path, "property", "requested-size", "value",
+                                     (json_int_t) step->to_bytes),
+                           id, on_command_reply);
+}
+
+static int command_balloon(VmmQmp *q, uint64_t id, const PlanStep *step) {
+        uint64_t value;
+
+        if (!q->model.has_balloon)
+                return -ENODEV;
+        value = memory_model_balloon_value(&q->model, step->to_bytes);
+        if (value == 0)
+                return -ERANGE;
+
+        q->balloon_value = value;
+        return qmp_execute(q->qmp, "balloon", json_pack("{s:I}", "value", (json_int_t) value), id,
+                           on_command_reply);
+}
+
+static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
+        VmmQmp *q = CONTAINER_OF(vmm, VmmQmp, vmm);
+
+        assert(step);
+
+        if (!q->ready || !q->model.known)
+                return -ENOTCONN;
+
+        vmm_qmp_watch(q);
+        vmm_qmp_arm(q, q->options.poll_usec);
+        switch (step->actuator) {
+
+        case ACTUATOR_BALLOON:
+                return command_balloon(q, id, step);
+
+        case ACTUATOR_VIRTIO_MEM:
+                return command_virtio_mem(q, id, step);
+
+        case ACTUATOR_DIMM:
+        case ACTUATOR_NONE:
+        case ACTUATOR_MAX:
+                break;
+        }
+        return -EOPNOTSUPP;
+}
+
+static int vmm_qmp_refresh(Vmm *vmm) {
+        return vmm_qmp_read(CONTAINER_OF(vmm, VmmQmp, vmm));
+}
+
+static Vmm *vmm_qmp_free(Vmm *vmm) {
+        VmmQmp *q = CONTAINER_OF(vmm, VmmQmp, vmm);
+
+        if (q->freed)
+                *q->freed = true;
+        (void) sd_event_source_disable_unref(q->timer);
+        (void) qmp_free(q->qmp);
+        (void) sd_event_unref(q->event);
+        free(q->name);
+        free(q->path);
+        free(q);
+        return NULL;
+}
+
+static const VmmOps vmm_qmp_ops = {
+        .name = "qmp",
+        .refresh = vmm_qmp_refresh,
+        .command = vmm_qmp_command,
+        .free = vmm_qmp_free,
+};
+
+int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQmpOptions *options,
+                VmmHandler handler, void *userdata, Vmm **ret) {
+        _cleanup_(vmm_freep) Vmm *vmm = NULL;
+        VmmQmp *q;
+        int r;
+
+        assert(event);
+        assert(name);
+        assert(path);
+        assert(options);
+        assert(handler);
+        assert(ret);
+
+        q = malloc(sizeof(*q));
+        if (!q)
+                return -ENOMEM;
+        *q = (VmmQmp){
+                .vmm = {.ops = &vmm_qmp_ops, .handler = handler, .userdata = userdata},
+                .options = *options,
+                .event = sd_event_ref(event),
+                .name = strdup(name),
+                .path = strdup(path),
+                .retry_usec = options->retry_min_usec,
+        };
+        vmm = &q->vmm;
+        if (!q->name || !q->path)
+                return -ENOMEM;
+
+        r = sd_event_add_time_relative(event, &q->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, q);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(q->timer, "qmp-poll");
+
+        *ret = TAKE_PTR(vmm);
+        return 0;
+}
