@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Which VMs there are: sockets NAME.channel and NAME.qmp in the discovery folder, and vm.d/NAME.conf. The
+ * whole truth is delivered each time that something changed; who owns VMs compares it with what it has.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "common/macro.h"
+#include "common/rootdir.h"
+#include "host-bridge/guests/vm-config.h"
+
+typedef struct Discovery Discovery;
+
+typedef struct DiscoveredVm {
+        char name[DECISION_VM_NAME_MAX];
+        char channel[VM_PATH_MAX], qmp[VM_PATH_MAX]; /* empty: none */
+        VmPolicy policy;
+} DiscoveredVm;
+
+typedef struct DiscoveryOptions {
+        const RootDir *root;    /* vm.d is below it; lives as long as the discovery */
+        const char *vms_dir;    /* the discovery folder, a real path; it must exist */
+        const char *policy_dir; /* vm.d, below root */
+        bool adopt;             /* a VM whose file gives no Max= gets Max=device, also without a file */
+} DiscoveryOptions;
+
+/* vms: sorted by name, borrowed for the call. */
+typedef void (*DiscoveryHandler)(const DiscoveredVm *vms, size_t n, void *userdata);
+
+/*
+ * Reads the policies and watches; the first delivery comes from the event loop. Returns 0, -EINVAL if a
+ * file of vm.d has an error (all of them are logged), or -errno.
+ */
+int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHandler handler, void *userdata,
+                  Discovery **ret);
+Discovery *discovery_free(Discovery *discovery);
+DEFINE_CLEANUP_FUNC(Discovery, discovery_free)
+
+/*
+ * Looks again soon: at the folder, and at the policies if asked to. If one of those has an error now, all of
+ * them stay as they were.
+ */
+void discovery_rescan(Discovery *discovery, bool policies);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The two halves of one object: session.c (connection) and session-receive.c (what comes in). */
+
+#include <systemd/sd-event.h>
+
+#include "common/stream.h"
+#include "host-bridge/guests/guest-clock.h"
+#include "host-bridge/guests/session.h"
+#include "host-bridge/guests/token-bucket.h"
+#include "proto/frame.h"
+
+struct Session {
+        SessionOptions options;
+        sd_event *event;
+        sd_event_source *timer;  /* reconnect, or ask for the Hello again */
+        sd_event_source *resume; /* reading goes on */
+        char *path;
+        Stream *stream;
+        uint64_t retry_usec, handshake_usec; /* the next waits */
+        FrameDecoder decoder;
+        TokenBucket messages, bytes;
+        SessionCounters counters;
+
+        uint32_t id; /* 0: no session is open */
+        uint64_t start_nonce, handshake_nonce;
+        uint64_t received_sequence, sent_sequence, sent_outside;
+        uint64_t next_hello_usec;
+        GuestClock clock;
+
+        SessionHandler handler;
+        void *userdata;
+        bool *freed; /* set when freed inside the handler */
+};
+
+/* Calls the owner. Returns false if the session object is no more. */
+bool session_tell(Session *session, const SessionEvent *event);
+
+/* Writes message in session id (0: outside of any). Returns as session_send(). */
+int session_write(Session *session, Message *message, uint32_t id);
+
+/* Takes bytes of the guest. Returns false if the connection, or the session object, is no more. */
+bool session_receive(Session *session, const uint8_t *data, size_t size, uint64_t now_usec);

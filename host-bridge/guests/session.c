@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One agent channel. The state is: disconnected (a timer runs), connected (a Hello is awaited, the timer asks for
+ * it again), open (no timer; who judges silence is vm.c). The guest behind the socket is its identity,
+ * nothing that it says. A second client of a QEMU socket connects and then hears nothing until the first
+ * one leaves (kernel-qemu.md 6.2), so that a missing handshake is not an error of the guest and the connection is kept.
+ *
+ * Over budget we stop reading. The bytes then wait in the socket and in the guest's ring, QEMU
+ * throttles the port, and the flood has cost its sender; dropping would cost us the work of reading it.
+ */
+
+#include "host-bridge/guests/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host-bridge/guests/session-internal.h"
+#include "proto/wire.h"
+
+#define OUTPUT_MAX            (32 * KIB) /* a guest that does not read needs no more commands */
+#define READ_BUDGET           (16 * KIB)
+#define HANDSHAKE_TIMEOUT_MAX (30 * USEC_PER_SEC)
+
+const SessionOptions session_defaults = {
+        .report_interval_usec = USEC_PER_SEC,
+        .stale_usec = 3 * USEC_PER_SEC,
+        .handshake_timeout_usec = 2 * USEC_PER_SEC,
+        .hello_interval_usec = USEC_PER_SEC,
+        .retry_min_usec = 100 * USEC_PER_MSEC,
+        .retry_max_usec = 5 * USEC_PER_SEC,
+        .messages_per_sec = 500,
+        .bytes_per_sec = 256 * KIB,
+};
+
+static uint64_t loop_now(const Session *session) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(session->event, CLOCK_MONOTONIC, &now_usec);
+        return now_usec;
+}
+
+static void arm(sd_event_source *source, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(source, usec);
+        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+bool session_tell(Session *session, const SessionEvent *event) {
+        bool freed = false, *outer = session->freed;
+
+        session->freed = &freed;
+        session->handler(session, event, session->userdata);
+        if (!freed)
+                session->freed = outer;
+        else if (outer)
+                *outer = true;
+        return !freed;
+}
+
+int session_write(Session *session, Message *message, uint32_t id) {
+        uint8_t frame[FRAME_ENCODED_MAX];
+        size_t n;
+        int r;
+
+        if (!session->stream)
+                return -ENOTCONN;
+
+        message->session = id;
+        message->sequence = (id != 0 ? session->sent_sequence : session->sent_outside) + 1;
+        message->monotonic_usec = loop_now(session);
+        n = wire_encode(message, frame);
+        if (n == 0)
+                return -ERANGE;
+        r = stream_write(session->stream, frame, n);
+        if (r < 0)
+                return r;
+
+        if (id != 0)
+                session->sent_sequence++;
+        else
+                session->sent_outside++;
+        return 0;
+}
+
+static void disconnect(Session *session) {
+        session->stream = stream_free(session->stream);
+        (void) sd_event_source_set_enabled(session->resume, SD_EVENT_OFF);
+        arm(session->timer, session->retry_usec);
+        session->retry_usec = u64_min(session->retry_usec * 2, session->options.retry_max_usec);
+
+        if (session->id == 0)
+                return;
+        session->id = 0;
+        (void) session_tell(session, &(SessionEvent){.kind = SESSION_CLOSED, .now_usec = loop_now(session)});
+}
+
+static int ask_for_hello(Session *session) {
+        Message ping = {.type = MESSAGE_PING, .ping.id = session->sent_outside + 1};
+
+        arm(session->timer, session->handshake_usec);
+        session->handshake_usec = u64_min(session->handshake_usec * 2, HANDSHAKE_TIMEOUT_MAX);
+        return session_write(session, &ping, 0);
+}
+
+static void throttle(Session *session, uint64_t now_usec) {
+        uint64_t wait_usec = u64_max(token_bucket_wait_usec(&session->messages, now_usec),
+                                     token_bucket_wait_usec(&session->bytes, now_usec));
+
+        if (wait_usec == 0 || stream_set_reading(session->stream, false) < 0)
+                return;
+        session->counters.throttled++;
+        arm(session->resume, wait_usec);
+}
+
+static void on_bytes(Stream *stream, const uint8_t *data, size_t size, int error, void *userdata) {
+        Session *session = userdata;
+        uint64_t now_usec = loop_now(session);
+
+        if (size == 0) {
+                disconnect(session);
+                return;
+        }
+
+        token_bucket_take(&session->bytes, size, now_usec);
+        if (session_receive(session, data, size, now_usec))
+                throttle(session, now_usec);
+}
+
+static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
+        Session *session = userdata;
+
+        if (session->stream && stream_set_reading(session->stream, true) < 0)
+                disconnect(session);
+        return 0;
+}
+
+static int session_connect(Session *session) {
+        static const uint8_t delimiter = 0;
+        int r, fd;
+
+        fd = stream_connect_unix(session->path);
+        if (fd < 0)
+                return fd;
+        r = stream_new(session->event, fd, OUTPUT_MAX, READ_BUDGET, "agent-channel", on_bytes, session,
+                       &session->stream);
+        if (r < 0)
+                return r;
+
+        frame_decoder_reset(&session->decoder);
+        session->handshake_usec = session->options.handshake_timeout_usec;
+        r = stream_write(session->stream, &delimiter, 1);
+        if (r < 0)
+                return r;
+        return ask_for_hello(session);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Session *session = userdata;
+        int r;
+
+        if (session->stream)
+                r = ask_for_hello(session);
+        else
+                r = session_connect(session);
+        /* -ENOBUFS: the guest's port is closed and its buffer full of our asking; it will find that. */
+        if (r < 0 && r != -ENOBUFS)
+                disconnect(session);
+        return 0;
+}
+
+int session_new(sd_event *event, const char *path, const SessionOptions *options, SessionHandler handler,
+                void *userdata, Session **ret) {
+        _cleanup_(session_freep) Session *session = NULL;
+        int r;
+
+        assert(event);
+        assert(path);
+        assert(options);
+        assert(handler);
+        assert(ret);
+
+        session = malloc(sizeof(*session));
+        if (!session)
+                return -ENOMEM;
+        *session = (Session){
+                .options = *options,
+                .event = sd_event_ref(event),
+                .path = strdup(path),
+                .retry_usec = options->retry_min_usec,
+                .handshake_usec = options->handshake_timeout_usec,
+                .messages = token_bucket(options->messages_per_sec, options->messages_per_sec * 2),
+                .bytes = token_bucket(options->bytes_per_sec, options->bytes_per_sec * 2),
+                .handler = handler,
+                .userdata = userdata,
+        };
+        if (!session->path)
+                return -ENOMEM;
+
+        r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
+                                       session);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(event, &session->resume, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_resume, session);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(session->resume, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(session->timer, "agent-connect");
+        (void) sd_event_source_set_description(session->resume, "agent-resume");
+
+        *ret = TAKE_PTR(session);
+        return 0;
+}
+
+Session *session_free(Session *session) {
+        if (!session)
+                return NULL;
+
+        if (session->freed)
+                *session->freed = true;
+        (void) sd_event_source_disable_unref(session->timer);
+        (void) sd_event_source_disable_unref(session->resume);
+        (void) stream_free(session->stream);
+        (void) sd_event_unref(session->event);
+        free(session->path);
+        free(session);
+        return NULL;
+}
+
+int session_send(Session *session, Message *message) {
+        assert(session);
+        assert(message);
+
+        return session->id == 0 ? -ENOTCONN : session_write(session, message, session->id);
+}
+
+uint64_t session_guest_usec(const Session *session, uint64_t host_usec) {
+        assert(session);
+
+        return guest_clock_from_host(&session->clock, host_usec);
+}
+
+void session_forget_clock(Session *session) {
+        assert(session);
+
+        session->clock = (GuestClock){};
+}
+
+void session_void(Session *session) {
+        assert(session);
+
+        if (session->stream)
+                arm(session->timer, session->handshake_usec);
+        session->id = 0;
+}
+
+bool session_is_open(const Session *session) {
+        assert(session);
+
+        return session->id != 0;
+}
+
+bool session_is_connected(const Session *session) {
+        assert(session);
+
+        return session->stream != NULL;
+}
+
+SessionCounters session_counters(const Session *session) {
+        SessionCounters counters;
+
+        assert(session);
+
+        counters = session->counters;
+        counters.garbled = session->decoder.counters.garbled;
+        counters.overlong = session->decoder.counters.overlong;
+        return counters;
+}

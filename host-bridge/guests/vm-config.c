@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One file per VM, named after it: who may write the folder decides about the VM. The name inside the file
+ * was rejected, since two files could then claim one VM.
+ */
+
+#include "host-bridge/guests/vm-config.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "common/parse.h"
+
+#define SUFFIX ".conf"
+
+bool vm_name_is_valid(const char *name) {
+        size_t n = strlen(name);
+
+        return n > 0 && n < DECISION_VM_NAME_MAX && name[0] != '.' &&
+               strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}
+
+static int parse_min(const char *value, void *field) {
+        VmPolicy *policy = field;
+        int r;
+
+        r = parse_size(value, strlen(value), &policy->min_bytes);
+        if (r < 0)
+                return r;
+        policy->has_min = true;
+        return policy->min_bytes <= MEMORY_BYTES_MAX ? 0 : -ERANGE;
+}
+
+static void format_min(const void *field, char *buffer, size_t size) {
+        const VmPolicy *policy = field;
+        char text[FORMAT_SIZE_MAX] = "";
+
+        (void) snprintf(buffer, size, "%s", policy->has_min ? format_size(text, policy->min_bytes) : text);
+}
+
+static int parse_max(const char *value, void *field) {
+        VmPolicy *policy = field;
+        uint64_t bytes = UINT64_MAX;
+        int r;
+
+        if (strcmp(value, "device") != 0) {
+                r = parse_size(value, strlen(value), &bytes);
+                if (r < 0)
+                        return r;
+                if (bytes == 0 || bytes > MEMORY_BYTES_MAX)
+                        return -ERANGE;
+        }
+        policy->controlled = true;
+        policy->max_bytes = bytes;
+        return 0;
+}
+
+static void format_max(const void *field, char *buffer, size_t size) {
+        const VmPolicy *policy = field;
+        char text[FORMAT_SIZE_MAX] = "";
+
+        if (policy->controlled && policy->max_bytes == UINT64_MAX)
+                (void) snprintf(buffer, size, "device");
+        else
+                (void) snprintf(buffer, size, "%s",
+                                policy->controlled ? format_size(text, policy->max_bytes) : text);
+}
+
+static const ConfigKey vm_keys[] = {
+        {
+                .section = "VM",
+                .key = "Channel",
+                .type = CONFIG_STRING,
+                .offset = offsetof(VmConfig, channel),
+                .max = VM_PATH_MAX,
+        },
+        {
+                .section = "VM",
+                .key = "Qmp",
+                .type = CONFIG_STRING,
+                .offset = offsetof(VmConfig, qmp),
+                .max = VM_PATH_MAX,
+        },
+        {
+                .section = "VM",
+                .key = "Min",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(VmConfig, policy),
+                .parse = parse_min,
+                .format = format_min,
+                .allowed = "a size up to 64T, such as 512M",
+        },
+        {
+                .section = "VM",
+                .key = "Max",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(VmConfig, policy),
+                .parse = parse_max,
+                .format = format_max,
+                .allowed = "a size up to 64T, such as 4G, or \"device\"",
+        },
+};
+
+const ConfigTable vm_config_table = {
+        .name = "vm",
+        .keys = vm_keys,
+        .n_keys = ELEMENTSOF(vm_keys),
+};
+
+int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigComplain complain,
+                   void *userdata) {
+        VmConfig config = *ret;
+        char text[512];
+        int r;
+
+        assert(root);
+        assert(file);
+
+        config.channel[0] = config.qmp[0] = '\0';
+        config.policy = (VmPolicy){};
+        r = config_load(&vm_config_table, root, file, &config, NULL, complain, userdata);
+        if (r < 0)
+                return r;
+        if (config.policy.controlled && config.policy.has_min &&
+            config.policy.min_bytes > config.policy.max_bytes) {
+                (void) snprintf(text, sizeof(text), "%s: Min= is larger than Max=", file);
+                complain(LOG_ERR, text, userdata);
+                return -EINVAL;
+        }
+        *ret = config;
+        return 0;
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(((const VmConfig *) a)->name, ((const VmConfig *) b)->name);
+}
+
+/* "NAME.conf" -> NAME. Returns false for a file that is none of ours. */
+static bool name_of_file(const char *file, char ret[static DECISION_VM_NAME_MAX]) {
+        size_t n = strlen(file);
+
+        if (n <= STRLEN(SUFFIX) || n - STRLEN(SUFFIX) >= DECISION_VM_NAME_MAX ||
+            strcmp(file + n - STRLEN(SUFFIX), SUFFIX) != 0)
+                return false;
+        memcpy(ret, file, n - STRLEN(SUFFIX));
+        ret[n - STRLEN(SUFFIX)] = '\0';
+        return vm_name_is_valid(ret);
+}
+
+int vm_config_load_folder(const RootDir *root, const char *folder, VmConfig **ret, size_t *ret_n,
+                          ConfigComplain complain, void *userdata) {
+        _cleanup_free_ VmConfig *configs = NULL;
+        _cleanup_(closedirp) DIR *dir = NULL;
+        const struct dirent *entry;
+        int r, verdict = 0;
+        size_t n = 0;
+
+        assert(ret);
+        assert(ret_n);
+
+        r = rootdir_opendir(root, folder + strspn(folder, "/"), &dir);
+        if (r < 0 && r != -ENOENT)
+                return r;
+
+        while (dir && (entry = readdir(dir))) {
+                VmConfig config = {}, *more;
+                char file[512];
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                (void) snprintf(file, sizeof(file), "%s/%s", folder, entry->d_name);
+                if (!name_of_file(entry->d_name, config.name)) {
+                        complain(LOG_WARNING, file, userdata);
+                        continue;
+                }
+                r = vm_config_load(root, file, &config, complain, userdata);
+                if (r == -EINVAL) {
+                        verdict = r;
+                        continue;
+                }
+                if (r < 0)
+                        return r;
+                more = reallocarray(configs, n + 1, sizeof(*configs));
+                if (!more)
+                        return -ENOMEM;
+                configs = more;
+                configs[n++] = config;
+        }
+
+        if (n > 0)
+                qsort(configs, n, sizeof(*configs), compare_names);
+        *ret = TAKE_PTR(configs);
+        *ret_n = n;
+        return verdict;
+}

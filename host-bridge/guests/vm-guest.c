@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the agent says. proto/wire.c has held every value to its own range; here each is held to what this
+ * VM's hypervisor says, because a guest may well lie within 64 TiB. A guest that exceeds its bounds is not punished: its
+ * figure is cut, and it can only ask for what it might have had anyway.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/parse.h"
+#include "host-bridge/guests/vm-internal.h"
+
+/* A guest may see memory before our next reading of the model does: at most one block of x86. */
+#define MODEL_LAG_BYTES (128 * MIB)
+
+/* Most bytes that the guest can have now, as far as the host knows. */
+static uint64_t size_bound(const Vm *vm) {
+        return vm->model.known ? u64_add(u64_max(memory_model_size_bytes(&vm->model), vm->committed_bytes),
+                                         MODEL_LAG_BYTES)
+                               : MEMORY_BYTES_MAX;
+}
+
+static int64_t bounded_need(const Vm *vm, int64_t need_bytes, uint64_t size_max) {
+        uint64_t most = vm->model.known ? memory_model_ceiling_bytes(&vm->model) : MEMORY_BYTES_MAX;
+
+        if (need_bytes > 0)
+                return (int64_t) u64_min((uint64_t) need_bytes, most);
+        return -(int64_t) u64_min(UINT64_C(0) - (uint64_t) need_bytes, size_max);
+}
+
+static void take_urgency(Vm *vm, Urgency urgency, Cause cause, uint64_t now_usec) {
+        vm->guest.urgency = urgency;
+        vm->guest.cause = cause;
+        if (urgency != URGENCY_NONE)
+                vm->calm_since_usec = 0;
+        else if (vm->calm_since_usec == 0 && vm->n_reports >= 2) /* grace: rule 5 */
+                vm->calm_since_usec = now_usec;
+        if (urgency == URGENCY_NONE)
+                vm->denied_rule = RULE_NONE;
+}
+
+static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) {
+        uint64_t bound = size_bound(vm);
+
+        vm->n_reports++;
+        vm->guest = (GuestFigures){
+                .known = true,
+                .arrived_usec = now_usec,
+                .reported_usec = now_usec,
+                .total_bytes = u64_min(report->memory_total_bytes, bound),
+                .usable_bytes = u64_min(report->usable_bytes, bound),
+                .available_bytes = u64_min(report->memory_available_bytes, bound),
+                .used_bytes = u64_min(report->used_bytes, bound),
+                .demand_bytes = report->demand_bytes,
+                .floor_bytes = report->floor_bytes,
+                .need_bytes = bounded_need(vm, report->need_bytes, bound),
+                .time_to_exhaustion_usec = report->time_to_exhaustion_usec,
+                .fall_bytes_per_sec = report->fall_bytes_per_sec,
+                .plug_budget_bytes = report->plug_budget_bytes,
+                .psi_some_usec = report->psi_some_usec,
+                .psi_full_usec = report->psi_full_usec,
+                .oom_kills = report->oom_kills,
+                .blocks_online = report->blocks_online,
+                .blocks_offline = report->blocks_offline,
+        };
+        take_urgency(vm, report->urgency, report->cause, now_usec);
+}
+
+static void take_alarm(Vm *vm, const MessageAlarm *alarm, uint64_t now_usec) {
+        uint64_t bound = size_bound(vm);
+
+        vm->guest.known = true;
+        vm->guest.arrived_usec = now_usec;
+        vm->guest.usable_bytes = u64_min(alarm->usable_bytes, bound);
+        vm->guest.available_bytes = u64_min(alarm->memory_available_bytes, bound);
+        vm->guest.need_bytes = bounded_need(vm, alarm->need_bytes, bound);
+        vm->guest.demand_bytes = u64_shift(vm->guest.usable_bytes, vm->guest.need_bytes);
+        vm->guest.time_to_exhaustion_usec = alarm->time_to_exhaustion_usec;
+        vm->guest.fall_bytes_per_sec = alarm->fall_bytes_per_sec;
+        vm->guest.plug_budget_bytes = alarm->plug_budget_bytes;
+        take_urgency(vm, alarm->urgency, alarm->cause, now_usec);
+}
+
+/* A guest in need, or one that says stop, ends a shrink; else it has merely been heard. */
+static void feed_mood(Vm *vm, uint64_t veto_id) {
+        bool shrinking = resize_is_open(&vm->resize) && !vm->resize.growing;
+        bool stop = veto_id == vm->resize.decision.id || vm->guest.urgency >= URGENCY_HIGH;
+
+        vm_feed_kind(vm, shrinking && stop ? RESIZE_EVENT_VETO : RESIZE_EVENT_HEARD);
+}
+
+static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
+        if (offer->id != vm->resize.decision.id)
+                return;
+        vm_feed(vm, &(ResizeEvent){
+                            .kind = RESIZE_EVENT_OFFER,
+                            .step = offer->step,
+                            .bytes = offer->offered_bytes,
+                            .reason = offer->reason,
+                    });
+}
+
+static void feed_confirm(Vm *vm, const MessageResizeConfirm *confirm) {
+        uint64_t bound = size_bound(vm), usable = u64_min(confirm->usable_bytes, bound);
+
+        if (confirm->id != vm->resize.decision.id)
+                return;
+
+        vm->guest.need_bytes = bounded_need(vm, u64_delta(vm->guest.demand_bytes, usable), bound);
+        vm->guest.usable_bytes = usable;
+        vm->guest.blocks_online = confirm->blocks_online;
+        vm->guest.blocks_offline = confirm->blocks_offline;
+        vm_feed(vm, &(ResizeEvent){
+                            .kind = RESIZE_EVENT_CONFIRM,
+                            .step = confirm->step,
+                            .delta_bytes = confirm->delta_bytes,
+                            .stall_usec = confirm->stall_usec,
+                    });
+}
+
+static void log_block(Vm *vm, const MessageBlockEvent *event) {
+        unsigned suppressed;
+
+        if (!log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+                return;
+        (void) log_line(event->action == BLOCK_FAILED ? LOG_WARNING : LOG_DEBUG, 0,
+                        "VM %s: memory block %" PRIu64 " (%s) %s, zone %s, error %u", vm->name, event->block,
+                        block_kind_to_string(event->kind), block_action_to_string(event->action),
+                        zone_to_string(event->zone), event->error);
+}
+
+static void on_message(Vm *vm, const Message *message, uint64_t now_usec) {
+        switch (message->type) {
+
+        case MESSAGE_REPORT:
+                take_report(vm, &message->report, now_usec);
+                feed_mood(vm, 0);
+                vm_judge(vm, now_usec);
+                return;
+
+        case MESSAGE_ALARM:
+                take_alarm(vm, &message->alarm, now_usec);
+                feed_mood(vm, message->alarm.veto_id);
+                vm_judge(vm, now_usec);
+                return;
+
+        case MESSAGE_SHRINK_OFFER:
+                feed_offer(vm, &message->shrink_offer);
+                return;
+
+        case MESSAGE_RESIZE_CONFIRM:
+                feed_confirm(vm, &message->resize_confirm);
+                return;
+
+        case MESSAGE_BLOCK_EVENT:
+                log_block(vm, &message->block_event);
+                vm_feed_kind(vm, RESIZE_EVENT_HEARD);
+                return;
+
+        case MESSAGE_COMMAND_RESULT: /* to nothing that we send yet but Ping */
+                vm_feed_kind(vm, RESIZE_EVENT_HEARD);
+                return;
+
+        case MESSAGE_HELLO: /* the session's */
+        case MESSAGE_WELCOME:
+        case MESSAGE_GROW_NOTICE:
+        case MESSAGE_SHRINK_REQUEST:
+        case MESSAGE_OFFLINE_RANGE:
+        case MESSAGE_ONLINE_RANGE:
+        case MESSAGE_TUNING:
+        case MESSAGE_PING:
+        case MESSAGE_TYPE_MAX:
+                return;
+        }
+}
+
+static void on_opened(Vm *vm, const MessageHello *hello) {
+        char total[FORMAT_SIZE_MAX];
+        unsigned suppressed;
+
+        vm_feed_kind(vm, RESIZE_EVENT_LOST); /* an agent that starts anew knows of no resize */
+        vm_begin_grace(vm);
+        vm->hello = *hello;
+
+        if (!log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+                return;
+        log_info("VM %s: agent %s on Linux %s, %s, %zu facilities missing", vm->name, hello->agent_version,
+                 hello->kernel_release, format_size(total, hello->memory_total_bytes), hello->n_missing);
+        for (size_t i = 0; i < hello->n_missing; i++)
+                log_warning("VM %s: its agent does without %s: %s", vm->name,
+                            facility_to_string(hello->missing[i].facility),
+                            strerror((int) hello->missing[i].error));
+}
+
+void vm_on_session(Session *session, const SessionEvent *event, void *userdata) {
+        Vm *vm = userdata;
+        unsigned suppressed;
+
+        switch (event->kind) {
+
+        case SESSION_OPENED:
+                on_opened(vm, &event->message->hello);
+                return;
+
+        case SESSION_MESSAGE:
+                on_message(vm, event->message, event->now_usec);
+                return;
+
+        case SESSION_CLOSED:
+                vm_feed_kind(vm, RESIZE_EVENT_LOST);
+                vm_begin_grace(vm);
+                if (log_limit_allows(&vm->log_limit, event->now_usec, &suppressed))
+                        log_warning("VM %s: its channel was closed; its size is held", vm->name);
+                return;
+        }
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
+ * hypervisor says), vm-resize.c (decisions and their steps), vm-rival.c (somebody else resizes), vm-snapshot.c.
+ */
+
+#include "common/log.h"
+#include "host-bridge/guests/vm.h"
+
+/* The guest's figures, held to what its hypervisor says is possible. */
+typedef struct GuestFigures {
+        bool known;
+        uint64_t arrived_usec;  /* of the last report or alarm */
+        uint64_t reported_usec; /* of the last report */
+        Urgency urgency;
+        Cause cause;
+        uint64_t total_bytes, usable_bytes, available_bytes, used_bytes, demand_bytes, floor_bytes;
+        int64_t need_bytes;
+        uint64_t time_to_exhaustion_usec, fall_bytes_per_sec, plug_budget_bytes;
+        uint64_t psi_some_usec, psi_full_usec, oom_kills;
+        unsigned blocks_online, blocks_offline;
+} GuestFigures;
+
+#define RIVAL_YIELDS_MAX 3U /* then a VM is only observed */
+
+/* Who else moves this VM's memory: see vm-rival.c. */
+typedef struct Rival {
+        uint64_t commanded_bytes[MEMORY_MODEL_DEVICES_MAX][2]; /* our last two requests per device */
+        bool commanded[MEMORY_MODEL_DEVICES_MAX];
+        uint64_t balloon_bytes; /* our last request: inflated */
+        bool balloon_commanded;
+        unsigned n_yields;
+        uint64_t yield_until_usec;
+} Rival;
+
+struct Vm {
+        VmEnv *env;
+        char name[DECISION_VM_NAME_MAX];
+        VmPolicy policy;
+        Session *session; /* NULL: it has no channel */
+        Vmm *vmm;         /* NULL: it has no monitor */
+        sd_event_source *timer;
+
+        /* hypervisor */
+        bool monitor_up, paused;
+        MemoryModel model;
+        uint64_t first_size_bytes; /* size at first sight */
+        uint64_t committed_bytes;  /* our entry in the ledger */
+        uint64_t monitor_lost_usec;
+
+        /* guest */
+        MessageHello hello;
+        GuestFigures guest;
+        unsigned n_reports; /* since the session began, the guest was reset or went on after a pause */
+
+        /* decisions */
+        uint64_t calm_since_usec, last_grow_usec, last_refusal_usec, last_failure_usec;
+        unsigned n_refusals, n_failures;
+        Resize resize;
+        uint64_t command_id, alarm_usec, closed_usec;
+        DecisionRule denied_rule;
+        uint64_t denied_usec;
+        Rival rival;
+        LogLimit log_limit;
+};
+
+/* CLOCK_MONOTONIC now, not the loop's: timings within one dispatch are shown to people. */
+uint64_t vm_now(void);
+
+/* What the shared handlers are made of. */
+void vm_on_session(Session *session, const SessionEvent *event, void *userdata);
+void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata);
+int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* Writes the VM's entry in the ledger. */
+void vm_account(Vm *vm);
+
+/* The smallest and the largest size by policy and devices. */
+uint64_t vm_min_bytes(const Vm *vm);
+uint64_t vm_max_bytes(const Vm *vm);
+
+/* Lets the pure core judge, and acts on it. */
+void vm_judge(Vm *vm, uint64_t now_usec);
+
+/* Feeds an event to the open resize, if there is one, and carries out what follows. */
+void vm_feed(Vm *vm, const ResizeEvent *event);
+void vm_feed_kind(Vm *vm, ResizeEventKind kind);
+
+/* The past says nothing about what comes: a new session, a reset, a pause. Calm is counted anew. */
+void vm_begin_grace(Vm *vm);
+
+/* A step is about to be commanded by us. */
+void vm_rival_note_command(Vm *vm, const PlanStep *step);
+
+/* What a fresh model says beside what we asked for. */
+typedef enum RivalVerdict {
+        RIVAL_NONE,
+        RIVAL_FOREIGN, /* somebody else changed a request */
+        RIVAL_OOM,     /* the guest took memory out of its balloon by itself */
+} RivalVerdict;
+RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *fresh);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the hypervisor says. A reset opens the balloon before the guest is up again: its target survives
+ * the reset, and the driver would inflate it during boot, computed against memory that is not online
+ * yet (kernel-qemu.md 3.5). virtio-mem keeps its request, which is what the guest had: its driver plugs it early.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+#define RIVAL_YIELD_USEC (300 * USEC_PER_SEC)
+
+static void open_balloon(Vm *vm) {
+        PlanStep step = {
+                .actuator = ACTUATOR_BALLOON,
+                .from_bytes = memory_model_balloon_bytes(&vm->model),
+        };
+
+        if (!vm->policy.controlled || !vm->model.known || step.from_bytes == 0)
+                return;
+        log_notice("VM %s: the guest was reset: its balloon of %" PRIu64 " MiB is opened before it is up",
+                   vm->name, step.from_bytes / MIB);
+        vm_rival_note_command(vm, &step);
+        if (vmm_command(vm->vmm, 0, &step) < 0)
+                log_warning("VM %s: its balloon could not be opened after the reset", vm->name);
+        vm_account(vm);
+}
+
+static void on_reset(Vm *vm) {
+        vm_feed_kind(vm, RESIZE_EVENT_LOST);
+        vm_begin_grace(vm);
+        if (vm->session)
+                session_void(vm->session);
+        open_balloon(vm);
+}
+
+static void on_rival(Vm *vm) {
+        vm->rival.n_yields++;
+        vm->rival.yield_until_usec = u64_add(vm_now(), RIVAL_YIELD_USEC);
+        if (vm->rival.n_yields < RIVAL_YIELDS_MAX)
+                log_warning("VM %s: somebody else changes its memory: it is left alone for 5 minutes",
+                            vm->name);
+        else
+                log_warning("VM %s: somebody else changes its memory again: it is only observed from now on",
+                            vm->name);
+        vm_feed_kind(vm, RESIZE_EVENT_LOST);
+}
+
+/*
+ * QEMU's target is still the old one, and the next change of the device's configuration would make the driver
+ * inflate to it again: the guest would be back where it ran out. What it took becomes the target.
+ */
+static void on_oom_deflation(Vm *vm) {
+        PlanStep step = {.actuator = ACTUATOR_BALLOON};
+        unsigned suppressed;
+
+        step.from_bytes = step.to_bytes = memory_model_balloon_bytes(&vm->model);
+        vm->last_refusal_usec = vm_now();
+        vm->n_refusals++;
+        if (log_limit_allows(&vm->log_limit, vm->last_refusal_usec, &suppressed))
+                log_warning("VM %s: its balloon fell to %" PRIu64 " MiB unasked: the guest ran out of memory",
+                            vm->name, step.to_bytes / MIB);
+
+        if (resize_is_open(&vm->resize)) {
+                vm_feed_kind(vm, RESIZE_EVENT_VETO);
+                return;
+        }
+        vm_rival_note_command(vm, &step);
+        if (vmm_command(vm->vmm, 0, &step) < 0)
+                log_warning("VM %s: its balloon's target could not be set to what is left in it", vm->name);
+}
+
+static void on_model(Vm *vm, const MemoryModel *fresh) {
+        RivalVerdict verdict = vm_rival_check(vm, fresh);
+        bool first = !vm->monitor_up;
+
+        vm->model = *fresh;
+        vm->monitor_up = true;
+        if (vm->first_size_bytes == 0)
+                vm->first_size_bytes = memory_model_size_bytes(fresh);
+        vm_account(vm);
+
+        if (verdict == RIVAL_FOREIGN && vm->policy.controlled)
+                on_rival(vm);
+        else if (verdict == RIVAL_OOM && vm->policy.controlled)
+                on_oom_deflation(vm);
+        vm_feed_kind(vm, RESIZE_EVENT_MODEL);
+        if (first)
+                vm_judge(vm, vm_now());
+}
+
+static void on_lost(Vm *vm, const char *why) {
+        unsigned suppressed;
+
+        vm->monitor_up = false;
+        vm->monitor_lost_usec = vm_now();
+        memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
+        vm->rival.balloon_commanded = false;
+        vm_feed_kind(vm, RESIZE_EVENT_LOST);
+        if (log_limit_allows(&vm->log_limit, vm->monitor_lost_usec, &suppressed))
+                log_warning("VM %s: no monitor (%s); its size is held, and the monitor is tried again",
+                            vm->name, why ?: "unknown");
+}
+
+static void on_reply(Vm *vm, const VmmEvent *event) {
+        if (event->kind == VMM_REJECTED)
+                log_warning("VM %s: the hypervisor refused: %s", vm->name, event->text ?: "no reason given");
+        if (event->id == 0 || event->id != vm->resize.decision.id)
+                return;
+        vm_feed_kind(vm, event->kind == VMM_ACCEPTED ? RESIZE_EVENT_ACCEPTED : RESIZE_EVENT_REJECTED);
+}
+
+void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
+        Vm *vm = userdata;
+
+        switch (event->kind) {
+
+        case VMM_CONNECTED:
+                log_debug("VM %s: monitor connected", vm->name);
+                return;
+
+        case VMM_LOST:
+                on_lost(vm, event->text);
+                return;
+
+        case VMM_MODEL:
+                on_model(vm, event->model);
+                return;
+
+        case VMM_ACCEPTED:
+        case VMM_REJECTED:
+                on_reply(vm, event);
+                return;
+
+        case VMM_RESET:
+                on_reset(vm);
+                return;
+
+        case VMM_PAUSED:
+                vm->paused = true;
+                vm_feed_kind(vm, RESIZE_EVENT_LOST);
+                return;
+
+        case VMM_RUNNING:
+                if (!vm->paused)
+                        return;
+                if (vm->session)
+                        session_forget_clock(vm->session); /* it stood still */
+                vm->paused = false;
+                vm_begin_grace(vm);
+                return;
+
+        case VMM_SHUTDOWN:
+                vm_feed_kind(vm, RESIZE_EVENT_LOST);
+                vm_begin_grace(vm);
+                return;
+
+        case VMM_EVENT_KIND_MAX:
+                return;
+        }
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Somebody else who resizes the same VM: an operator at virsh, another manager. Two controllers on one
+ * actuator hunt each other, so the human or the older one wins: we yield. A request that changed to a value
+ * which is neither of our last two is theirs; two, because a reading may have been under way when the
+ * second was sent. QEMU tells no balloon's target, so there only the movement speaks: inflation that we did
+ * not ask for is a rival's, deflation that we did not ask for is the guest's OOM notifier.
+ */
+
+#include <assert.h>
+#include <string.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+/* Below this a moving balloon proves nothing: the driver works in steps of 1 MiB. */
+#define BALLOON_NOISE_BYTES (4 * MIB)
+
+void vm_rival_note_command(Vm *vm, const PlanStep *step) {
+        switch (step->actuator) {
+
+        case ACTUATOR_BALLOON:
+                vm->rival.balloon_bytes = step->to_bytes;
+                vm->rival.balloon_commanded = true;
+                return;
+
+        case ACTUATOR_VIRTIO_MEM:
+                assert(step->device < MEMORY_MODEL_DEVICES_MAX);
+                vm->rival.commanded_bytes[step->device][1] =
+                        vm->rival.commanded[step->device] ? vm->rival.commanded_bytes[step->device][0]
+                                                          : step->to_bytes;
+                vm->rival.commanded_bytes[step->device][0] = step->to_bytes;
+                vm->rival.commanded[step->device] = true;
+                return;
+
+        case ACTUATOR_NONE:
+        case ACTUATOR_DIMM:
+        case ACTUATOR_MAX:
+                return;
+        }
+}
+
+static bool is_foreign_request(const Vm *vm, const MemoryModel *fresh, unsigned i) {
+        uint64_t requested = fresh->virtio_mem[i].requested_bytes;
+
+        return requested != vm->model.virtio_mem[i].requested_bytes &&
+               (!vm->rival.commanded[i] || (requested != vm->rival.commanded_bytes[i][0] &&
+                                            requested != vm->rival.commanded_bytes[i][1]));
+}
+
+static RivalVerdict check_balloon(const Vm *vm, const MemoryModel *fresh) {
+        uint64_t before = memory_model_balloon_bytes(&vm->model), now = memory_model_balloon_bytes(fresh);
+        uint64_t goal = vm->rival.balloon_commanded ? vm->rival.balloon_bytes : before;
+
+        if (now > u64_add(u64_max(before, goal), BALLOON_NOISE_BYTES))
+                return RIVAL_FOREIGN;
+        return u64_add(now, BALLOON_NOISE_BYTES) < u64_min(before, goal) ? RIVAL_OOM : RIVAL_NONE;
+}
+
+RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *fresh) {
+        /* After a loss, or with other devices, there is nothing to compare with: the fresh model is the truth. */
+        if (!vm->monitor_up || !memory_model_same_devices(&vm->model, fresh)) {
+                memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
+                vm->rival.balloon_commanded = false;
+                return RIVAL_NONE;
+        }
+
+        for (unsigned i = 0; i < fresh->n_virtio_mem; i++)
+                if (is_foreign_request(vm, fresh, i))
+                        return RIVAL_FOREIGN;
+        if (fresh->has_balloon && fresh->boot_bytes == vm->model.boot_bytes &&
+            fresh->dimm_bytes == vm->model.dimm_bytes)
+                return check_balloon(vm, fresh);
+        return RIVAL_NONE;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One VM as plain values for whoever looks. */
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+static VmState state_of(const Vm *vm) {
+        bool agent = vm->session && session_is_open(vm->session);
+
+        if (!vm->monitor_up)
+                return agent ? VM_MONITORLESS : VM_WAITING;
+        if (vm->paused)
+                return VM_PAUSED;
+        if (!agent)
+                return VM_AGENTLESS;
+        return vm->policy.controlled ? VM_MANAGED : VM_OBSERVED;
+}
+
+static void add_hello(const Vm *vm, VmSnapshot *snapshot) {
+        const MessageHello *hello = &vm->hello;
+
+        memcpy(snapshot->agent_version, hello->agent_version, sizeof(snapshot->agent_version));
+        memcpy(snapshot->kernel_release, hello->kernel_release, sizeof(snapshot->kernel_release));
+        snapshot->capabilities = hello->capabilities;
+        snapshot->n_missing = hello->n_missing;
+        for (size_t i = 0; i < hello->n_missing; i++) {
+                snapshot->missing[i] = hello->missing[i].facility;
+                snapshot->missing_error[i] = hello->missing[i].error;
+        }
+}
+_Static_assert(sizeof(((VmSnapshot *) NULL)->agent_version) ==
+                               sizeof(((MessageHello *) NULL)->agent_version) &&
+                       SNAPSHOT_MISSING_MAX == MESSAGE_MISSING_MAX,
+               "a snapshot holds a Hello");
+
+static void add_guest(const Vm *vm, VmSnapshot *snapshot) {
+        const GuestFigures *guest = &vm->guest;
+
+        snapshot->report_age_usec =
+                guest->reported_usec == 0 ? UINT64_MAX : u64_sub(snapshot->now_usec, guest->reported_usec);
+        snapshot->urgency = guest->urgency;
+        snapshot->cause = guest->cause;
+        snapshot->total_bytes = guest->total_bytes;
+        snapshot->usable_bytes = guest->usable_bytes;
+        snapshot->available_bytes = guest->available_bytes;
+        snapshot->used_bytes = guest->used_bytes;
+        snapshot->demand_bytes = guest->demand_bytes;
+        snapshot->floor_bytes = guest->floor_bytes;
+        snapshot->fall_bytes_per_sec = guest->fall_bytes_per_sec;
+        snapshot->need_bytes = guest->need_bytes;
+        snapshot->time_to_exhaustion_usec = guest->time_to_exhaustion_usec;
+        snapshot->psi_some_usec = guest->psi_some_usec;
+        snapshot->psi_full_usec = guest->psi_full_usec;
+        snapshot->oom_kills = guest->oom_kills;
+        snapshot->blocks_online = guest->blocks_online;
+        snapshot->blocks_offline = guest->blocks_offline;
+}
+
+static void add_counters(const Vm *vm, VmSnapshot *snapshot) {
+        SessionCounters counters = session_counters(vm->session);
+
+        snapshot->frames_ok = counters.ok;
+        snapshot->frames_garbled = counters.garbled;
+        snapshot->frames_overlong = counters.overlong;
+        snapshot->frames_malformed = counters.malformed;
+        snapshot->frames_void = counters.void_;
+        snapshot->frames_replayed = counters.replayed;
+}
+
+void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
+        assert(vm);
+        assert(ret);
+
+        *ret = (VmSnapshot){
+                .state = state_of(vm),
+                .now_usec = now_usec,
+                .controlled = vm->policy.controlled,
+                .min_bytes = vm_min_bytes(vm),
+                .max_bytes = vm->policy.controlled ? vm_max_bytes(vm) : 0,
+                .model = vm->model,
+                .size_bytes = memory_model_size_bytes(&vm->model),
+                .committed_bytes = vm->committed_bytes,
+                .ceiling_bytes = memory_model_ceiling_bytes(&vm->model),
+                .balloon_bytes = memory_model_balloon_bytes(&vm->model),
+                .agent_connected = vm->session && session_is_open(vm->session),
+                .resizing = resize_is_open(&vm->resize),
+                .resize = vm->resize.decision,
+        };
+        (void) snprintf(ret->name, sizeof(ret->name), "%s", vm->name);
+        add_hello(vm, ret);
+        add_guest(vm, ret);
+        if (vm->session)
+                add_counters(vm, ret);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The life of one VM in the bridge. Invariants (reliability.md section 6): without fresh figures nothing moves;
+ * the model is the hypervisor's word, never our last command; every command is bounded by policy and
+ * devices; whatever ends unexpectedly (session, monitor, pause, reset) ends the open resize, and the size stays.
+ *
+ * A VM frees nothing of its own inside a handler of its parts: only its owner frees it, outside.
+ */
+
+#include "host-bridge/guests/vm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+/* A VM whose channel and monitor are both dead for so long is not running: its memory is the host's again. */
+#define GONE_USEC (10 * USEC_PER_SEC)
+
+uint64_t vm_now(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+}
+
+int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *channel_path,
+           const char *qmp_path, Vm **ret) {
+        _cleanup_(vm_freep) Vm *vm = NULL;
+        int r;
+
+        assert(env);
+        assert(name);
+        assert(policy);
+        assert(ret);
+
+        vm = malloc(sizeof(*vm));
+        if (!vm)
+                return -ENOMEM;
+        *vm = (Vm){.env = env, .policy = *policy};
+        (void) snprintf(vm->name, sizeof(vm->name), "%s", name);
+
+        r = sd_event_add_time(env->event, &vm->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, vm_on_timer, vm);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(vm->timer, "vm-resize");
+        r = sd_event_source_set_enabled(vm->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        if (channel_path) {
+                r = session_new(env->event, channel_path, &env->session, vm_on_session, vm, &vm->session);
+                if (r < 0)
+                        return r;
+        }
+        if (qmp_path) {
+                r = env->open_vmm(env->event, vm->name, qmp_path, vm_on_vmm, vm, &vm->vmm);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(vm);
+        return 0;
+}
+
+Vm *vm_free(Vm *vm) {
+        if (!vm)
+                return NULL;
+
+        (void) sd_event_source_disable_unref(vm->timer);
+        (void) session_free(vm->session);
+        (void) vmm_free(vm->vmm);
+        ledger_set(vm->env->ledger, &vm->committed_bytes, 0);
+        free(vm);
+        return NULL;
+}
+
+const char *vm_name(const Vm *vm) {
+        assert(vm);
+
+        return vm->name;
+}
+
+void vm_set_policy(Vm *vm, const VmPolicy *policy) {
+        assert(vm);
+        assert(policy);
+
+        vm->policy = *policy;
+}
+
+uint64_t vm_min_bytes(const Vm *vm) {
+        if (vm->policy.has_min)
+                return vm->policy.min_bytes;
+        return u64_min(vm->model.boot_bytes, vm->first_size_bytes);
+}
+
+uint64_t vm_max_bytes(const Vm *vm) {
+        return u64_min(vm->policy.max_bytes, memory_model_ceiling_bytes(&vm->model));
+}
+
+void vm_account(Vm *vm) {
+        uint64_t bytes = 0, inflated;
+
+        if (vm->model.known) {
+                bytes = memory_model_committed_bytes(&vm->model);
+                inflated = memory_model_balloon_bytes(&vm->model);
+                /* QEMU tells no balloon's target: what we let go of and the guest has not taken yet. */
+                if (vm->rival.balloon_commanded)
+                        bytes = u64_add(bytes, u64_sub(inflated, vm->rival.balloon_bytes));
+                bytes = u64_max(bytes, resize_reserved_bytes(&vm->resize));
+        }
+        ledger_set(vm->env->ledger, &vm->committed_bytes, bytes);
+}
+
+void vm_begin_grace(Vm *vm) {
+        vm->n_reports = 0;
+        vm->calm_since_usec = 0;
+        vm->guest.known = false;
+}
+
+static bool is_gone(const Vm *vm, uint64_t now_usec) {
+        return !vm->monitor_up && vm->monitor_lost_usec != 0 &&
+               u64_sub(now_usec, vm->monitor_lost_usec) > GONE_USEC &&
+               !(vm->session && session_is_connected(vm->session));
+}
+
+void vm_tick(Vm *vm, uint64_t now_usec) {
+        assert(vm);
+
+        if (vm->model.known && is_gone(vm, now_usec)) {
+                log_info("VM %s: channel and monitor are gone; %" PRIu64 " MiB are not held for it any more",
+                         vm->name, vm->committed_bytes / MIB);
+                vm->model = (MemoryModel){};
+                vm->first_size_bytes = 0;
+                vm_account(vm);
+        }
+        if (!resize_is_open(&vm->resize))
+                vm_judge(vm, now_usec);
+}

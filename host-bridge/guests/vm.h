@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One guest as the bridge knows it: what its hypervisor says, what its agent says, its policy, and the
+ * resize that is open. It judges itself on every report and alarm, and carries out what the pure core decides.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "common/macro.h"
+#include "host-bridge/guests/ledger.h"
+#include "host-bridge/guests/session.h"
+#include "host-bridge/policy/arbiter.h"
+#include "host-bridge/policy/resize.h"
+#include "host-bridge/surfaces/snapshot.h"
+#include "host-bridge/vmm/vmm.h"
+
+typedef struct Vm Vm;
+
+typedef struct VmPolicy {
+        bool controlled; /* Max= is given; without it the VM is observed */
+        bool has_min;
+        uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the size at first sight */
+        uint64_t max_bytes; /* UINT64_MAX: as far as its devices reach */
+} VmPolicy;
+
+/* What all VMs of a bridge share; lives as long as they do. */
+typedef struct VmEnv {
+        sd_event *event;
+        ArbiterConfig arbiter; /* its budget is the ledger's */
+        ResizeConfig resize;
+        SessionOptions session;
+        Ledger *ledger;
+        /* A hand on the hypervisor behind path. Returns 0 or -errno. */
+        int (*open_vmm)(sd_event *event, const char *name, const char *path, VmmHandler handler,
+                        void *userdata, Vmm **ret);
+        /* A fresh decision id, and a place for decisions: new, or the same one changed. */
+        uint64_t (*next_id)(void *userdata);
+        void (*record)(const Decision *decision, void *userdata);
+        void *userdata;
+} VmEnv;
+
+/* name is valid (discovery_name_is_valid()). Either path may be NULL. Returns 0 or -errno. */
+int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *channel_path,
+           const char *qmp_path, Vm **ret);
+Vm *vm_free(Vm *vm);
+DEFINE_CLEANUP_FUNC(Vm, vm_free)
+
+const char *vm_name(const Vm *vm);
+void vm_set_policy(Vm *vm, const VmPolicy *policy);
+
+/* The slow round: what has no event of its own. */
+void vm_tick(Vm *vm, uint64_t now_usec);
+
+void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret);
