@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The table is the only place that knows a key: parsing, --dump-config and the test against
+ * bridge.conf(5) all read it.
+ */
+
+#include "host-bridge/bridge-config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/parse.h"
+#include "common/units.h"
+
+const BridgeConfig bridge_config_defaults = {
+        .budget_bytes = BRIDGE_SIZE_AUTO,
+        .reserve_bytes = BRIDGE_SIZE_AUTO,
+        .shrink_policy = SHRINK_POLICY_IDLE,
+        .calm_before_shrink_usec = 60 * USEC_PER_SEC,
+        .hold_after_grow_usec = 120 * USEC_PER_SEC,
+        .hold_after_refusal_usec = 60 * USEC_PER_SEC,
+        .dead_band_bytes = 64 * MIB,
+        .confirm_timeout_usec = 5 * USEC_PER_SEC,
+        .offer_timeout_usec = 3 * USEC_PER_SEC,
+        .silence_usec = 300 * USEC_PER_MSEC,
+        .report_interval_usec = USEC_PER_SEC,
+};
+
+static const char *const shrink_policy_names[] = {
+        [SHRINK_POLICY_NEVER] = "never",
+        [SHRINK_POLICY_IDLE] = "idle",
+        NULL,
+};
+
+static int parse_size_or_auto(const char *value, void *field) {
+        uint64_t bytes = BRIDGE_SIZE_AUTO;
+        int r;
+
+        if (strcmp(value, "auto") != 0) {
+                r = parse_size(value, strlen(value), &bytes);
+                if (r < 0)
+                        return r;
+                if (bytes > MEMORY_BYTES_MAX)
+                        return -ERANGE;
+        }
+        *(uint64_t *) field = bytes;
+        return 0;
+}
+
+static void format_size_or_auto(const void *field, char *buffer, size_t size) {
+        uint64_t bytes = *(const uint64_t *) field;
+        char text[FORMAT_SIZE_MAX];
+
+        (void) snprintf(buffer, size, "%s", bytes == BRIDGE_SIZE_AUTO ? "auto" : format_size(text, bytes));
+}
+
+#define SIZE_OR_AUTO(section_name, key_name, field)                                                          \
+        {                                                                                                    \
+                .section = section_name, .key = key_name, .type = CONFIG_CUSTOM,                             \
+                .offset = offsetof(BridgeConfig, field), .parse = parse_size_or_auto,                        \
+                .format = format_size_or_auto, .allowed = "a size up to 64T, such as 16G, or \"auto\"",      \
+        }
+#define TIMESPAN(section_name, key_name, field, low, high)                                                   \
+        {                                                                                                    \
+                .section = section_name, .key = key_name, .type = CONFIG_TIMESPAN,                           \
+                .offset = offsetof(BridgeConfig, field), .min = low, .max = high,                            \
+        }
+
+static const ConfigKey bridge_keys[] = {
+        SIZE_OR_AUTO("Host", "Budget", budget_bytes),
+        SIZE_OR_AUTO("Host", "Reserve", reserve_bytes),
+        {
+                .section = "Shrink",
+                .key = "Policy",
+                .type = CONFIG_ENUM,
+                .offset = offsetof(BridgeConfig, shrink_policy),
+                .names = shrink_policy_names,
+        },
+        TIMESPAN("Shrink", "CalmBeforeShrink", calm_before_shrink_usec, 0, 86400 * USEC_PER_SEC),
+        TIMESPAN("Shrink", "HoldAfterGrow", hold_after_grow_usec, 0, 86400 * USEC_PER_SEC),
+        TIMESPAN("Shrink", "HoldAfterRefusal", hold_after_refusal_usec, 0, 86400 * USEC_PER_SEC),
+        {
+                .section = "Shrink",
+                .key = "DeadBand",
+                .type = CONFIG_SIZE,
+                .offset = offsetof(BridgeConfig, dead_band_bytes),
+                .max = TIB,
+        },
+        TIMESPAN("Resize", "ConfirmTimeout", confirm_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
+        TIMESPAN("Resize", "OfferTimeout", offer_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
+        TIMESPAN("Resize", "Silence", silence_usec, 50 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
+        TIMESPAN("Bridge", "ReportInterval", report_interval_usec, 100 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
+};
+_Static_assert(ELEMENTSOF(bridge_keys) == BRIDGE_CONFIG_KEYS, "BRIDGE_CONFIG_KEYS counts the table");
+
+const ConfigTable bridge_config_table = {
+        .name = "bridge",
+        .keys = bridge_keys,
+        .n_keys = ELEMENTSOF(bridge_keys),
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* bridge.conf: what the operator says about the whole host. */
+
+#include <stdint.h>
+
+#include "common/config.h"
+
+#define BRIDGE_SIZE_AUTO UINT64_MAX
+
+typedef enum ShrinkPolicy {
+        SHRINK_POLICY_NEVER,
+        SHRINK_POLICY_IDLE,
+} ShrinkPolicy;
+
+typedef struct BridgeConfig {
+        uint64_t budget_bytes;  /* BRIDGE_SIZE_AUTO: the host's memory less the reserve */
+        uint64_t reserve_bytes; /* BRIDGE_SIZE_AUTO: 4 % of the host's memory, at least 2 GiB */
+        int shrink_policy;      /* ShrinkPolicy */
+        uint64_t calm_before_shrink_usec, hold_after_grow_usec, hold_after_refusal_usec;
+        uint64_t dead_band_bytes;
+        uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
+        uint64_t report_interval_usec;
+} BridgeConfig;
+
+extern const BridgeConfig bridge_config_defaults;
+extern const ConfigTable bridge_config_table;
+#define BRIDGE_CONFIG_KEYS 11U

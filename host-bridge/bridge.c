@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Wiring: discovery says which VMs there are, each VM serves itself, the ledger binds them. VMs are freed here only,
+ * from discovery's delivery, so that none disappears inside a handler of its own.
+ */
+
+#include "host-bridge/bridge.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uthash.h>
+
+#include "common/log.h"
+#include "common/parse.h"
+#include "host-bridge/guests/discovery.h"
+#include "host-bridge/guests/vm.h"
+#include "host-bridge/host-sensor.h"
+#include "host-bridge/rounds.h"
+#include "host-bridge/vmm/vmm-qmp.h"
+
+#define RECORD_CAPACITY 4096U
+
+typedef struct VmEntry {
+        DiscoveredVm discovered; /* name, sockets and policy as they are in use */
+        Vm *vm;
+        bool seen; /* in the delivery under way */
+        UT_hash_handle hh;
+} VmEntry;
+
+struct Bridge {
+        VmEnv env;
+        Ledger ledger;
+        Record *record;
+        Discovery *discovery;
+        Rounds *rounds;
+        VmEntry *vms; /* hash by name */
+        SnapshotSource snapshots;
+};
+
+static uint64_t next_id(void *userdata) {
+        Bridge *bridge = userdata;
+
+        return record_next_id(bridge->record);
+}
+
+static void put_record(const Decision *decision, void *userdata) {
+        Bridge *bridge = userdata;
+
+        record_put(bridge->record, decision);
+}
+
+static int open_qmp(sd_event *event, const char *name, const char *path, VmmHandler handler, void *userdata,
+                    Vmm **ret) {
+        return vmm_qmp_new(event, name, path, &vmm_qmp_defaults, handler, userdata, ret);
+}
+
+static const char *path_or_null(const char *path) {
+        return path[0] != '\0' ? path : NULL;
+}
+
+static void drop_vm(Bridge *bridge, VmEntry *entry) {
+        log_info("VM %s: no more", entry->discovered.name);
+        HASH_DEL(bridge->vms, entry);
+        (void) vm_free(entry->vm);
+        free(entry);
+}
+
+static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
+        VmEntry *entry;
+        int r;
+
+        entry = calloc(1, sizeof(*entry));
+        if (!entry) {
+                log_error("VM %s: out of memory", discovered->name);
+                return NULL;
+        }
+        entry->discovered = *discovered;
+        r = vm_new(&bridge->env, discovered->name, &discovered->policy, path_or_null(discovered->channel),
+                   path_or_null(discovered->qmp), &entry->vm);
+        if (r < 0) {
+                (void) log_error_errno(r, "VM %s: could not be taken up: %m", discovered->name);
+                free(entry);
+                return NULL;
+        }
+
+        HASH_ADD_STR(bridge->vms, discovered.name, entry);
+        log_info("VM %s: %s%s%s", discovered->name, discovered->policy.controlled ? "managed" : "observed",
+                 discovered->channel[0] != '\0' ? "" : ", without a channel",
+                 discovered->qmp[0] != '\0' ? "" : ", without a monitor");
+        return entry;
+}
+
+static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
+        VmEntry *entry;
+
+        HASH_FIND_STR(bridge->vms, discovered->name, entry);
+        if (entry && (strcmp(entry->discovered.channel, discovered->channel) != 0 ||
+                      strcmp(entry->discovered.qmp, discovered->qmp) != 0)) {
+                drop_vm(bridge, entry);
+                entry = NULL;
+        }
+        if (!entry)
+                entry = add_vm(bridge, discovered);
+        if (!entry)
+                return;
+        entry->discovered.policy = discovered->policy;
+        vm_set_policy(entry->vm, &discovered->policy);
+        entry->seen = true;
+}
+
+static int compare_entries(const VmEntry *a, const VmEntry *b) {
+        return strcmp(a->discovered.name, b->discovered.name);
+}
+
+static void on_discovered(const DiscoveredVm *vms, size_t n, void *userdata) {
+        Bridge *bridge = userdata;
+        VmEntry *entry, *next;
+
+        for (entry = bridge->vms; entry; entry = entry->hh.next)
+                entry->seen = false;
+        for (size_t i = 0; i < n; i++)
+                take_vm(bridge, &vms[i]);
+        HASH_ITER (hh, bridge->vms, entry, next) {
+                if (!entry->seen)
+                        drop_vm(bridge, entry);
+        }
+        HASH_SORT(bridge->vms, compare_entries);
+}
+
+static void on_round(uint64_t now_usec, bool slow, void *userdata) {
+        Bridge *bridge = userdata;
+
+        for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
+                vm_tick(entry->vm, now_usec);
+        if (slow)
+                discovery_rescan(bridge->discovery, false);
+}
+
+/* -- snapshots ------------------------------------------------------------------------------------- */
+
+static uint64_t now_monotonic(const Bridge *bridge) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(bridge->env.event, CLOCK_MONOTONIC, &now_usec);
+        return now_usec;
+}
+
+static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
+        const Bridge *bridge = userdata;
+
+        *ret = (BridgeSnapshot){
+                .budget_bytes = bridge->ledger.budget_bytes,
+                .committed_bytes = bridge->ledger.committed_bytes,
+                .n_vms = HASH_COUNT(bridge->vms),
+                .now_usec = now_monotonic(bridge),
+                .version = MEMTIDE_VERSION,
+        };
+}
+
+static bool snapshot_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
+        const Bridge *bridge = userdata;
+        const VmEntry *entry = bridge->vms;
+
+        for (size_t i = 0; entry && i < index; i++)
+                entry = entry->hh.next;
+        if (!entry)
+                return false;
+        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
+        return true;
+}
+
+static bool snapshot_vm_named(void *userdata, const char *name, VmSnapshot *ret) {
+        const Bridge *bridge = userdata;
+        const VmEntry *entry;
+
+        HASH_FIND_STR(bridge->vms, name, entry);
+        if (!entry)
+                return false;
+        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
+        return true;
+}
+
+/* -- life ------------------------------------------------------------------------------------------ */
+
+static int read_budget(const BridgeOptions *options, uint64_t *ret) {
+        char budget[FORMAT_SIZE_MAX], host[FORMAT_SIZE_MAX];
+        uint64_t total, reserve = options->config.reserve_bytes;
+        int r;
+
+        if (options->config.budget_bytes != BRIDGE_SIZE_AUTO) {
+                *ret = options->config.budget_bytes;
+                return 0;
+        }
+        r = host_memory_total(options->root, &total);
+        if (r < 0)
+                return log_error_errno(
+                        r, "Could not read the host's memory (set [Host] Budget= to do without): %m");
+        if (reserve == BRIDGE_SIZE_AUTO)
+                reserve = host_reserve_auto(total);
+        *ret = u64_sub(total, reserve);
+        log_info("Budget for guests: %s of the host's %s", format_size(budget, *ret),
+                 format_size(host, total));
+        return 0;
+}
+
+static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config) {
+        bridge->env = (VmEnv){
+                .event = sd_event_ref(event),
+                .arbiter =
+                        {
+                                .shrink_idle = config->shrink_policy == SHRINK_POLICY_IDLE,
+                                .calm_before_shrink_usec = config->calm_before_shrink_usec,
+                                .hold_after_grow_usec = config->hold_after_grow_usec,
+                                .hold_after_refusal_usec = config->hold_after_refusal_usec,
+                                .dead_band_bytes = config->dead_band_bytes,
+                        },
+                .resize =
+                        {
+                                .confirm_timeout_usec = config->confirm_timeout_usec,
+                                .offer_timeout_usec = config->offer_timeout_usec,
+                                .silence_usec = config->silence_usec,
+                        },
+                .session = session_defaults,
+                .ledger = &bridge->ledger,
+                .open_vmm = open_qmp,
+                .next_id = next_id,
+                .record = put_record,
+                .userdata = bridge,
+        };
+        bridge->env.session.report_interval_usec = config->report_interval_usec;
+        bridge->env.session.stale_usec = 3 * config->report_interval_usec;
+        bridge->snapshots = (SnapshotSource){
+                .userdata = bridge,
+                .bridge = snapshot_bridge,
+                .vm_at = snapshot_vm_at,
+                .vm_named = snapshot_vm_named,
+        };
+}
+
+int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
+        _cleanup_(bridge_freep) Bridge *bridge = NULL;
+        char vms_dir[4096];
+        int r;
+
+        assert(event);
+        assert(options);
+        assert(ret);
+
+        bridge = calloc(1, sizeof(*bridge));
+        if (!bridge)
+                return -ENOMEM;
+        fill_env(bridge, event, &options->config);
+        r = read_budget(options, &bridge->ledger.budget_bytes);
+        if (r < 0)
+                return r;
+        r = record_new(RECORD_CAPACITY, &bridge->record);
+        if (r < 0)
+                return r;
+        r = rounds_new(event, on_round, bridge, &bridge->rounds);
+        if (r < 0)
+                return r;
+
+        (void) snprintf(vms_dir, sizeof(vms_dir), "%s/vms", options->runtime_dir);
+        r = discovery_new(event,
+                          &(DiscoveryOptions){
+                                  .root = options->root,
+                                  .vms_dir = vms_dir,
+                                  .policy_dir = options->policy_dir,
+                                  .adopt = options->adopt,
+                          },
+                          on_discovered, bridge, &bridge->discovery);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(bridge);
+        return 0;
+}
+
+Bridge *bridge_free(Bridge *bridge) {
+        VmEntry *entry, *next;
+
+        if (!bridge)
+                return NULL;
+
+        (void) rounds_free(bridge->rounds);
+        (void) discovery_free(bridge->discovery);
+        HASH_ITER (hh, bridge->vms, entry, next) {
+                HASH_DEL(bridge->vms, entry);
+                (void) vm_free(entry->vm);
+                free(entry);
+        }
+        (void) record_free(bridge->record);
+        (void) sd_event_unref(bridge->env.event);
+        free(bridge);
+        return NULL;
+}
+
+void bridge_reload(Bridge *bridge) {
+        assert(bridge);
+
+        discovery_rescan(bridge->discovery, true);
+}
+
+const SnapshotSource *bridge_snapshots(const Bridge *bridge) {
+        assert(bridge);
+
+        return &bridge->snapshots;
+}
+
+const Record *bridge_record(const Bridge *bridge) {
+        assert(bridge);
+
+        return bridge->record;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The owner: all VMs, the budget over them, the record, and the rounds. */
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "common/macro.h"
+#include "common/rootdir.h"
+#include "host-bridge/bridge-config.h"
+#include "host-bridge/surfaces/record.h"
+#include "host-bridge/surfaces/snapshot.h"
+
+typedef struct Bridge Bridge;
+
+typedef struct BridgeOptions {
+        const RootDir *root;     /* the host; lives as long as the bridge */
+        const char *runtime_dir; /* a real path; discovery folder is vms/ below it; both must exist */
+        const char *policy_dir;  /* vm.d, below root */
+        bool adopt;
+        BridgeConfig config;
+} BridgeOptions;
+
+/* Returns 0, -EINVAL for an error in vm.d (logged), or -errno. */
+int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret);
+Bridge *bridge_free(Bridge *bridge);
+DEFINE_CLEANUP_FUNC(Bridge, bridge_free)
+
+/* Reads vm.d again. */
+void bridge_reload(Bridge *bridge);
+
+/* For the surfaces; both live as long as the bridge. */
+const SnapshotSource *bridge_snapshots(const Bridge *bridge);
+const Record *bridge_record(const Bridge *bridge);

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A QEMU as its monitor shows it, scripted: boot RAM, one virtio-mem, a balloon, and every way to misbehave."""
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MIB = 1 << 20
+BLOCK = 2 * MIB
+
+GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": ""},
+                    "capabilities": ["oob"]}}
+
+
+class QmpPeer:
+    """Serves one client at a time on its own thread, as QEMU does. Attributes may be changed while it runs."""
+
+    def __init__(self, path: Path, boot: int = 512 * MIB, vmem: int = 2048 * MIB, balloon: bool = True) -> None:
+        self.path = path
+        self.boot = boot
+        self.vmem_max = vmem
+        self.requested = self.size = 0
+        self.has_balloon = balloon
+        self.actual = self.target = boot
+        self.running = True
+        self.obeys = True  # the guest's drivers do what is asked
+        self.work_s = 0.02  # and need so long for it
+        self.greets = True
+        self.answers = True
+        self.delay_s = 0.0
+        self.reject: set[str] = set()  # commands to be refused
+        self.override: dict[str, bytes] = {}  # command -> raw bytes in place of its reply
+        self.commands: list[tuple[float, str, dict[str, Any]]] = []  # with their time, queries aside
+        self.connections = 0
+        self.on_change: Callable[[], None] = lambda: None
+        self._client: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._stop = False
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen(8)
+        self._server.settimeout(0.05)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    # -- what a test does ------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """As if QEMU ended; the socket's file goes too."""
+        self._stop = True
+        self.disconnect()
+        self._thread.join()
+        self._server.close()
+        self.path.unlink(missing_ok=True)
+
+    def disconnect(self) -> None:
+        if client := self._client:
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def event(self, name: str, **data: Any) -> None:
+        self.send_raw(json.dumps({"event": name, "data": data,
+                                  "timestamp": {"seconds": 1, "microseconds": 0}}).encode() + b"\r\n")
+
+    def send_raw(self, data: bytes) -> None:
+        with self._lock:
+            if self._client:
+                try:
+                    self._client.sendall(data)
+                except OSError:
+                    pass
+
+    def of(self, command: str) -> list[dict[str, Any]]:
+        """The arguments of every such command so far."""
+        return [arguments for _, name, arguments in self.commands if name == command]
+
+    @property
+    def balloon_bytes(self) -> int:
+        return self.boot - self.actual
+
+    # -- the monitor -----------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while not self._stop:
+            try:
+                client, _ = self._server.accept()
+            except TimeoutError:
+                continue
+            self.connections += 1
+            self._client = client
+            try:
+                self._talk(client)
+            except OSError:
+                pass
+            with self._lock:
+                self._client = None
+            client.close()
+
+    def _talk(self, client: socket.socket) -> None:
+        client.settimeout(0.05)
+        if self.greets:
+            self.send_raw(json.dumps(GREETING).encode() + b"\r\n")
+        buffer = b""
+        while not self._stop:
+            try:
+                data = client.recv(65536)
+            except TimeoutError:
+                continue
+            if not data:
+                return
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                self._command(json.loads(line))
+
+    def _command(self, request: dict[str, Any]) -> None:
+        name, arguments = request["execute"], request.get("arguments", {})
+        if not name.startswith("query-") and name != "qmp_capabilities":
+            self.commands.append((time.monotonic(), name, arguments))
+        if not self.answers:
+            return
+        if self.delay_s:
+            time.sleep(self.delay_s)
+        if name in self.override:
+            self.send_raw(self.override[name])
+            return
+        reply: dict[str, Any] = {"id": request["id"]}
+        try:
+            reply["return"] = self._execute(name, arguments)
+        except ValueError as error:
+            reply["error"] = {"class": "GenericError", "desc": str(error)}
+        self.send_raw(json.dumps(reply).encode() + b"\r\n")
+
+    def _execute(self, name: str, arguments: dict[str, Any]) -> Any:
+        if name in self.reject:
+            raise ValueError("refused by the test")
+        if name == "query-status":
+            return {"status": "running" if self.running else "paused", "singlestep": False, "running": self.running}
+        if name == "query-memory-size-summary":
+            return {"base-memory": self.boot, "plugged-memory": self.size}
+        if name == "query-memory-devices":
+            return [self._device()] if self.vmem_max else []
+        if name == "query-balloon":
+            if not self.has_balloon:
+                raise ValueError("No balloon device has been activated")
+            return {"actual": self.actual}
+        if name == "qom-set":
+            self._request(arguments)
+        elif name == "balloon":
+            self._balloon(arguments["value"])
+        return {}
+
+    def _device(self) -> dict[str, Any]:
+        return {"type": "virtio-mem",
+                "data": {"id": "vmem0", "memdev": "/objects/m", "memaddr": 4 << 30, "node": 0, "block-size": BLOCK,
+                         "size": self.size, "requested-size": self.requested, "max-size": self.vmem_max}}
+
+    def _request(self, arguments: dict[str, Any]) -> None:
+        assert arguments["path"] == "/machine/peripheral/vmem0" and arguments["property"] == "requested-size"
+        if arguments["value"] % BLOCK or not 0 <= arguments["value"] <= self.vmem_max:
+            raise ValueError("'requested-size' is not allowed")
+        self.requested = arguments["value"]
+        if self.obeys:
+            threading.Timer(self.work_s, self.settle).start()
+
+    def _balloon(self, value: int) -> None:
+        if value <= 0:
+            raise ValueError("Parameter 'target' expects a size")
+        self.target = min(value, self.boot)
+        if self.obeys:
+            threading.Timer(self.work_s, self.settle).start()
+
+    def settle(self) -> None:
+        """What was asked for has happened."""
+        if self.size != self.requested:
+            self.size = self.requested
+            self.event("MEMORY_DEVICE_SIZE_CHANGE", **{"id": "vmem0", "size": self.size, "qom-path": "/x"})
+        if self.actual != self.target:
+            self.actual = self.target
+            self.event("BALLOON_CHANGE", actual=self.actual)
+        self.on_change()
