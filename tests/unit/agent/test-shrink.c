@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The guest's half of a shrink on virtual time, against a host that behaves, and one that does not. */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "agent/policy/shrink.h"
+#include "common/macro.h"
+
+#define MSEC(ms) ((uint64_t) (ms) *USEC_PER_MSEC)
+#define SEC(s)   ((uint64_t) (s) *USEC_PER_SEC)
+#define ALL      (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES)
+
+static const ShrinkConfig config = {.margin_bytes = 128 * MIB, .hold_usec = SEC(120)};
+static const DemandConfig demand_config = {.actuator_delay_usec = MSEC(150)};
+
+typedef struct Guest {
+        DemandState demand_state;
+        ShrinkState state;
+        Snapshot s;
+        Demand demand;
+        ShrinkPlan plan;
+} Guest;
+
+/* Memory in MiB. cache is available and not free. */
+static void guest_set(Guest *guest, uint64_t total, uint64_t used, uint64_t cache) {
+        guest->s.total_bytes = total * MIB;
+        guest->s.available_bytes = u64_sub(snapshot_usable_bytes(&guest->s), used * MIB);
+        guest->s.free_bytes = u64_sub(guest->s.available_bytes, cache * MIB);
+}
+
+static ShrinkVerdict guest_step(Guest *guest, uint64_t usec) {
+        guest->s.now_usec += usec;
+        guest->demand = demand_step(&demand_config, &guest->demand_state, &guest->s);
+        guest->plan = shrink_watch(&config, &guest->state, &guest->s);
+        return guest->plan.verdict;
+}
+
+static void guest_init(Guest *guest, uint64_t total, uint64_t used, uint64_t cache) {
+        *guest = (Guest){
+                .s = {.now_usec = SEC(10), .has = ALL, .page_size_bytes = 4096},
+        };
+        guest_set(guest, total, used, cache);
+        for (unsigned i = 0; i < 10; i++)
+                assert_int_equal(guest_step(guest, MSEC(100)), SHRINK_IDLE);
+}
+
+static ShrinkAsk ask_of(const Guest *guest, uint64_t id, unsigned step, uint64_t bytes) {
+        return (ShrinkAsk){
+                .id = id,
+                .step = step,
+                .bytes = bytes,
+                .remaining_bytes = bytes,
+                .deadline_usec = guest->s.now_usec + SEC(5),
+        };
+}
+
+static ShrinkVerdict guest_ask(Guest *guest, uint64_t id, unsigned step, uint64_t mib) {
+        ShrinkAsk ask = ask_of(guest, id, step, mib * MIB);
+
+        guest->plan = shrink_ask(&config, &guest->state, &ask, &guest->s, &guest->demand, true);
+        return guest->plan.verdict;
+}
+
+/* Asks that are answered at once, by the state of the guest. */
+static void test_answers(void **unused) {
+        static const struct {
+                const char *name;
+                uint64_t total, used, cache, ask; /* MiB */
+                bool can_reclaim;
+                ShrinkVerdict verdict;
+                RefusalReason reason;
+                uint64_t bytes; /* offered or to be reclaimed, MiB */
+        } table[] = {
+                {"free memory", 1536, 200, 100, 64, true, SHRINK_OFFERED, REFUSAL_NONE, 64},
+                {"free memory, no memory.reclaim", 1536, 200, 100, 64, false, SHRINK_OFFERED, REFUSAL_NONE,
+                 64},
+                /* F = 36, margin floor(1536)/2 = 148: 64 + 148 - 36 */
+                {"cache", 1536, 200, 1300, 64, true, SHRINK_RECLAIM, REFUSAL_NONE, 176},
+                {"cache, no memory.reclaim", 1536, 200, 1300, 64, false, SHRINK_REFUSED, REFUSAL_NOT_FREED,
+                 0},
+                {"a part is free, no memory.reclaim", 1536, 200, 1148, 64, false, SHRINK_OFFERED,
+                 REFUSAL_NONE, 40},
+                {"below demand", 1024, 700, 0, 128, true, SHRINK_REFUSED, REFUSAL_FLOOR, 0},
+                {"all of it", 1024, 100, 0, 1024, true, SHRINK_REFUSED, REFUSAL_INVALID, 0},
+                {"nothing", 1024, 100, 0, 0, true, SHRINK_REFUSED, REFUSAL_INVALID, 0},
+                {"infeasible: PSI would not say so", 1536, 1100, 0, 512, true, SHRINK_REFUSED, REFUSAL_FLOOR,
+                 0},
+                {"the demo's way home", 1536, 64, 0, 64, true, SHRINK_OFFERED, REFUSAL_NONE, 64},
+                {"the demo's last step", 468, 64, 0, 64, true, SHRINK_OFFERED, REFUSAL_NONE, 64},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Guest guest;
+                ShrinkAsk ask;
+
+                guest_init(&guest, table[i].total, table[i].used, table[i].cache);
+                ask = ask_of(&guest, 7, 1, table[i].ask * MIB);
+                ShrinkPlan plan = shrink_ask(&config, &guest.state, &ask, &guest.s, &guest.demand,
+                                             table[i].can_reclaim);
+                if (plan.verdict != table[i].verdict || plan.reason != table[i].reason ||
+                    plan.offered_bytes + plan.reclaim_bytes != table[i].bytes * MIB)
+                        fail_msg("%s: verdict %d, %s, %d MiB", table[i].name, (int) plan.verdict,
+                                 refusal_reason_to_string(plan.reason),
+                                 (int) ((plan.offered_bytes + plan.reclaim_bytes) / MIB));
+                assert_true(plan.acceptable_bytes >= guest.demand.floor_bytes);
+                if (plan.verdict == SHRINK_REFUSED)
+                        assert_int_equal(guest.state.open, false);
+        }
+}
+
+/* The margin is free of the estimator's floor where that is small: a configured margin alone refuses. */
+static void test_margin(void **unused) {
+        const ShrinkConfig wide = {.margin_bytes = 512 * MIB, .hold_usec = SEC(1)};
+        Guest guest;
+
+        guest_init(&guest, 1024, 400, 0);
+        ShrinkAsk ask = ask_of(&guest, 7, 1, 128 * MIB);
+        ShrinkPlan plan = shrink_ask(&wide, &guest.state, &ask, &guest.s, &guest.demand, true);
+        assert_int_equal(plan.verdict, SHRINK_REFUSED);
+        assert_int_equal(plan.reason, REFUSAL_MARGIN);
+        assert_int_equal(plan.acceptable_bytes, 912 * MIB);
+}
+
+/* 1 GiB goes in 64 MiB steps, by sub-blocks of 2 MiB; U falls by 2.7 % of it on the way. */
+static void test_whole_resize(void **unused) {
+        uint64_t total = 1536;
+        Guest guest;
+
+        guest_init(&guest, total, 64, 0);
+        for (unsigned step = 1; step <= 16; step++) {
+                unsigned n_moved = 0;
+                ShrinkAsk ask = ask_of(&guest, 7, step, 64 * MIB);
+
+                ask.last = step == 16;
+                guest.plan = shrink_ask(&config, &guest.state, &ask, &guest.s, &guest.demand, true);
+                assert_int_equal(guest.plan.verdict, SHRINK_OFFERED);
+                for (unsigned done = 0; done < 64; done += 2) {
+                        total -= 2;
+                        guest_set(&guest, total, 64 - (1536 - total) * 27 / 1000, 0);
+                        ShrinkVerdict verdict = guest_step(&guest, MSEC(20));
+
+                        n_moved += verdict == SHRINK_MOVED;
+                        assert_int_equal(verdict == SHRINK_CONFIRMED, done == 62);
+                        assert_int_not_equal(verdict, SHRINK_VETO);
+                }
+                assert_in_range(n_moved, 3, 8);
+                assert_int_equal(guest.plan.delta_bytes, -(int64_t) (64 * MIB));
+                assert_int_equal(guest.plan.latency_usec, MSEC(32 * 20));
+                assert_int_equal(guest.plan.stall_usec, 0);
+        }
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
+        assert_int_equal(guest.demand.urgency, URGENCY_NONE);
+        assert_int_equal(guest.state.resize_id, 0);
+}
+
+/* What happens while 64 MiB are in flight, and whether the guest stops it within that very sample. */
+static void test_in_flight(void **unused) {
+        static const struct {
+                const char *name;
+                uint64_t used; /* MiB, 200 at the offer */
+                uint64_t psi_usec, allocstall, pgscan_direct, pgscan_kswapd;
+                bool veto;
+        } table[] = {
+                {"nothing", 200, 0, 0, 0, 0, false},
+                {"noise", 215, 9000, 0, 0, 0, false},
+                {"a process of 30 MiB", 230, 0, 0, 0, 0, true},
+                {"a stall", 200, 10001, 0, 0, 0, true},
+                {"an allocation that stalls", 200, 0, 1, 0, 0, true},
+                {"direct reclaim", 200, 0, 0, 1, 0, true},
+                {"kswapd for a stream", 200, 0, 0, 0, 5000, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                for (unsigned late = 0; late < 2; late++) {
+                        Guest guest;
+
+                        guest_init(&guest, 1536, 200, 0);
+                        /* Counters that the offer's sample had not read and that moved before it are no reason. */
+                        if (late)
+                                guest.s.has = SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI;
+                        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+                        guest.s.has = ALL;
+                        if (late) {
+                                guest.s.allocstall += 5;
+                                guest.s.pgscan_direct += 5;
+                        }
+                        guest_set(&guest, 1526, 200, 0);
+                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
+                        guest_set(&guest, 1516, table[i].used, 0);
+                        guest.s.psi_some_usec += table[i].psi_usec;
+                        guest.s.allocstall += table[i].allocstall;
+                        guest.s.pgscan_direct += table[i].pgscan_direct;
+                        guest.s.pgscan_kswapd += table[i].pgscan_kswapd;
+                        if ((guest_step(&guest, MSEC(20)) == SHRINK_VETO) != table[i].veto)
+                                fail_msg("%s: verdict %d", table[i].name, (int) guest.plan.verdict);
+                        if (!table[i].veto)
+                                continue;
+                        /* It is over, and held. */
+                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
+                        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_REFUSED);
+                        assert_int_equal(guest.plan.reason, REFUSAL_HELD);
+                        assert_in_range(guest.plan.hold_usec, SEC(119), SEC(120));
+                        guest_set(&guest, 1536, 200, 0);
+                        for (unsigned n = 0; n < 1210; n++)
+                                guest_step(&guest, MSEC(100));
+                        assert_int_equal(guest_ask(&guest, 8, 1, 64), SHRINK_OFFERED);
+                }
+}
+
+/* A workload that grows by little in each step is seen over the resize; the next step is refused. */
+static void test_slow_growth(void **unused) {
+        uint64_t total = 2048, used = 200;
+        unsigned step = 1;
+        Guest guest;
+
+        guest_init(&guest, total, used, 0);
+        while (guest_ask(&guest, 7, step, 64) == SHRINK_OFFERED) {
+                total -= 64;
+                used += 8;
+                guest_set(&guest, total, used, 0);
+                ShrinkVerdict verdict = guest_step(&guest, MSEC(500));
+
+                if (verdict == SHRINK_VETO)
+                        break;
+                assert_int_equal(verdict, SHRINK_CONFIRMED);
+                step++;
+        }
+        assert_in_range(step, 3, 6);
+        assert_true(guest.plan.reason == REFUSAL_PRESSURE);
+}
+
+/* U0 is not taken from a guest whose size has just moved. */
+static void test_unsettled(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1024, 200, 0);
+        guest_set(&guest, 1536, 210, 0);
+        guest_step(&guest, MSEC(100));
+        guest_step(&guest, MSEC(200));
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_UNSETTLED);
+        assert_int_equal(guest.plan.hold_usec, MSEC(300));
+        guest_step(&guest, MSEC(300));
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+}
+
+/* memory.reclaim is the oracle: what it freed decides, not what it was asked for. */
+static void test_reclaim(void **unused) {
+        static const struct {
+                const char *name;
+                uint64_t freed; /* MiB, of 176 */
+                ShrinkVerdict verdict;
+                uint64_t offered;
+        } table[] = {
+                {"all", 176, SHRINK_OFFERED, 64},
+                {"more than asked", 300, SHRINK_OFFERED, 64},
+                {"most", 151, SHRINK_OFFERED, 38}, /* whole 2 MiB: the guest keeps its margin */
+                {"half, and that is margin", 100, SHRINK_REFUSED, 0},
+                {"little", 20, SHRINK_REFUSED, 0},
+                {"nothing: EAGAIN", 0, SHRINK_REFUSED, 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Guest guest;
+                uint64_t before;
+
+                guest_init(&guest, 1536, 200, 1300);
+                assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_RECLAIM);
+                before = guest.s.free_bytes;
+                guest_set(&guest, 1536, 200, 1300 - table[i].freed);
+                assert_int_equal(guest_step(&guest, MSEC(200)), SHRINK_WAITING);
+                guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, before);
+                if (guest.plan.verdict != table[i].verdict ||
+                    guest.plan.offered_bytes != table[i].offered * MIB)
+                        fail_msg("%s: verdict %d, %d MiB", table[i].name, (int) guest.plan.verdict,
+                                 (int) (guest.plan.offered_bytes / MIB));
+                if (table[i].verdict == SHRINK_REFUSED) {
+                        assert_int_equal(guest.plan.reason, REFUSAL_NOT_FREED);
+                        assert_int_equal(guest_ask(&guest, 8, 1, 64), SHRINK_REFUSED);
+                        assert_int_equal(guest.plan.reason, REFUSAL_HELD);
+                }
+        }
+}
+
+/* The load came back while the guest was reclaiming. */
+static void test_growth_in_reclaim(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 1300);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_RECLAIM);
+        guest_set(&guest, 1536, 260, 1000);
+        guest_step(&guest, MSEC(200));
+        guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, 36 * MIB);
+        assert_int_equal(guest.plan.verdict, SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_PRESSURE);
+        guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, 36 * MIB);
+        assert_int_equal(guest.plan.reason, REFUSAL_EXPIRED);
+}
+
+static void test_pressure(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        guest.demand.urgency = URGENCY_HIGH;
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_PRESSURE);
+        guest.demand.urgency = URGENCY_NONE; /* and that holds no longer than itself */
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+}
+
+/* Deadlines, on either side of the offer. */
+static void test_deadline(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        ShrinkAsk late = ask_of(&guest, 7, 1, 64 * MIB);
+        late.deadline_usec = guest.s.now_usec;
+        guest.plan = shrink_ask(&config, &guest.state, &late, &guest.s, &guest.demand, true);
+        assert_int_equal(guest.plan.reason, REFUSAL_EXPIRED);
+
+        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_OFFERED);
+        assert_int_equal(guest_step(&guest, SEC(4)), SHRINK_WAITING);
+        guest_set(&guest, 1516, 200, 0); /* a part only */
+        assert_int_equal(guest_step(&guest, SEC(1)), SHRINK_LAPSED);
+        assert_int_equal(guest.plan.delta_bytes, -(int64_t) (20 * MIB));
+        assert_int_equal(guest_step(&guest, SEC(1)), SHRINK_IDLE);
+}
+
+/* The same request twice gives the same offer, and moves no baseline. */
+static void test_repeat(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        guest_set(&guest, 1506, 200, 0);
+        guest_step(&guest, MSEC(20));
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        assert_int_equal(guest.plan.offered_bytes, 64 * MIB);
+        guest_set(&guest, 1472, 200, 0);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+        assert_int_equal(guest.plan.delta_bytes, -(int64_t) (64 * MIB));
+}
+
+/* A balloon that stays in MemTotal, and takes a few pages less than agreed. */
+static void test_balloon(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        guest.s.balloon_in_total = true;
+        guest_step(&guest, MSEC(100));
+        assert_int_equal(guest_ask(&guest, 7, 1, 256), SHRINK_OFFERED);
+        for (unsigned done = 32; done <= 256; done += 32) {
+                guest.s.balloon_bytes = done * MIB - (done == 256 ? 40 * KIB : 0);
+                guest_set(&guest, 1536, 200, 0);
+                ShrinkVerdict verdict = guest_step(&guest, MSEC(20));
+
+                assert_int_equal(verdict, done == 256 ? SHRINK_CONFIRMED : SHRINK_MOVED);
+        }
+}
+
+static void test_reset(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        guest_set(&guest, 1500, 260, 0);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
+        shrink_reset(&guest.state);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
+        assert_int_equal(guest_ask(&guest, 8, 1, 64), SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_HELD); /* a new session does not lift a hold */
+}
+
+/*
+ * The loop that hunted for ever on MemAvailable: a ramp to 1.5 GiB that is served, the load gone, all taken back in steps
+ * until the guest refuses, and quiet. Nothing of the way back is asked for again.
+ */
+static void test_no_hunting(void **unused) {
+        uint64_t total = 404, used = 60, least = 404;
+        unsigned n_rose = 0;
+        Guest guest;
+
+        guest_init(&guest, total, used, 0);
+        for (; used < 1500; used += 5) {
+                if (guest.demand.urgency >= URGENCY_HIGH && guest.demand.need_bytes > 0)
+                        total += 128 * (((uint64_t) guest.demand.need_bytes / MIB + 127) / 128);
+                guest_set(&guest, total, used, 0);
+                guest_step(&guest, MSEC(50));
+        }
+        used = 60;
+        guest_set(&guest, total, used, 0);
+        for (unsigned i = 0; i < 100; i++)
+                guest_step(&guest, MSEC(100));
+        assert_int_equal(guest.demand.urgency, URGENCY_NONE);
+
+        for (unsigned step = 1; total > least && guest_ask(&guest, 7, step, 64) == SHRINK_OFFERED; step++)
+                for (unsigned done = 0; done < 64; done += 2) {
+                        total -= 2;
+                        guest_set(&guest, total, used, 0);
+                        assert_int_not_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
+                        n_rose += guest.demand.rose;
+                }
+        assert_in_range(total, 300, 500);
+        for (unsigned i = 0; i < 600; i++) {
+                guest_step(&guest, MSEC(100));
+                n_rose += guest.demand.rose;
+        }
+        assert_int_equal(n_rose, 0);
+}
+
+/* Taken down to the last byte that the guest gives, it does not want any of it back. */
+static void test_floor_is_stable(void **unused) {
+        for (uint64_t used = 40; used < 1500; used += 97) {
+                uint64_t total = 2048;
+                unsigned step = 1;
+                Guest guest;
+
+                guest_init(&guest, total, used, 0);
+                while (guest_ask(&guest, 7, step++, 32) == SHRINK_OFFERED) {
+                        total -= 32;
+                        guest_set(&guest, total, used, 0);
+                        assert_int_equal(guest_step(&guest, MSEC(500)), SHRINK_CONFIRMED);
+                }
+                for (unsigned i = 0; i < 300; i++) {
+                        guest_step(&guest, MSEC(100));
+                        assert_int_equal(guest.demand.fired, 0);
+                }
+        }
+}
+
+static uint64_t random_next(uint64_t *x) {
+        *x ^= *x << 13;
+        *x ^= *x >> 7;
+        *x ^= *x << 17;
+        return *x;
+}
+
+static uint64_t random_size(uint64_t *x) {
+        uint64_t r = random_next(x);
+
+        return r % 16 == 0 ? UINT64_MAX : r % 16 == 1 ? r : r % (2 * GIB);
+}
+
+/* Whatever is asked of whatever guest: what is offered leaves the margin free, and what is free is what is offered. */
+static void test_random(void **unused) {
+        unsigned n_offered = 0;
+
+        for (uint64_t seed = 1; seed <= 32; seed++) {
+                uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15);
+                ShrinkState state = {};
+                Snapshot s = {.now_usec = SEC(10)};
+
+                for (unsigned i = 0; i < 2000; i++) {
+                        Demand demand = {
+                                .urgency = random_next(&x) % 8 ? URGENCY_NONE : random_next(&x) % URGENCY_MAX,
+                                .floor_bytes = random_size(&x) % GIB,
+                                .rate_high_bytes_per_sec = random_size(&x),
+                        };
+                        ShrinkAsk ask = {random_next(&x) % 4,
+                                         random_next(&x) % 4,
+                                         random_size(&x) % (256 * MIB),
+                                         random_size(&x),
+                                         s.now_usec + random_size(&x) % SEC(10),
+                                         random_next(&x) & 1,
+                                         random_next(&x) & 1};
+                        ShrinkPlan plan;
+
+                        s.has = random_next(&x) % (ALL + 1);
+                        s.now_usec += random_next(&x) % SEC(20);
+                        s.total_bytes = random_size(&x);
+                        s.available_bytes = random_size(&x);
+                        s.free_bytes = random_size(&x);
+                        s.balloon_bytes = random_size(&x);
+                        s.balloon_in_total = random_next(&x) & 1;
+                        s.psi_some_usec += random_next(&x) % 8 ? 0 : random_size(&x);
+
+                        (void) shrink_watch(&config, &state, &s);
+                        plan = shrink_ask(&config, &state, &ask, &s, &demand, random_next(&x) & 1);
+                        bool repeated =
+                                plan.verdict == SHRINK_OFFERED && state.at_offer.now_usec != s.now_usec;
+                        if (plan.verdict == SHRINK_RECLAIM) {
+                                uint64_t before = s.free_bytes;
+
+                                s.free_bytes = random_size(&x);
+                                plan = shrink_offer(&config, &state, &s, &demand, before);
+                        }
+                        if (plan.verdict == SHRINK_OFFERED && !repeated) {
+                                n_offered++;
+                                assert_true(plan.offered_bytes > 0 && plan.offered_bytes <= ask.bytes);
+                                assert_true(s.free_bytes - plan.offered_bytes >= config.margin_bytes);
+                                assert_true(s.available_bytes - plan.offered_bytes >= config.margin_bytes);
+                                assert_true(snapshot_usable_bytes(&s) - plan.offered_bytes >=
+                                            demand.floor_bytes);
+                        } else if (plan.verdict == SHRINK_REFUSED)
+                                assert_true(plan.reason != REFUSAL_NONE);
+                }
+        }
+        assert_true(n_offered > 1000);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_answers),         cmocka_unit_test(test_margin),
+                cmocka_unit_test(test_whole_resize),    cmocka_unit_test(test_in_flight),
+                cmocka_unit_test(test_slow_growth),     cmocka_unit_test(test_unsettled),
+                cmocka_unit_test(test_reclaim),         cmocka_unit_test(test_growth_in_reclaim),
+                cmocka_unit_test(test_pressure),        cmocka_unit_test(test_deadline),
+                cmocka_unit_test(test_repeat),          cmocka_unit_test(test_balloon),
+                cmocka_unit_test(test_reset),           cmocka_unit_test(test_no_hunting),
+                cmocka_unit_test(test_floor_is_stable), cmocka_unit_test(test_random),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
