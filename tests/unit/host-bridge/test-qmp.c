@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* QMP as text (scanner, parser), as memory (readings) and as a connection (client). */
+
+#include "world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "host-bridge/vmm/qmp-memory.h"
+#include "host-bridge/vmm/qmp-message.h"
+#include "host-bridge/vmm/qmp.h"
+
+#define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
+
+/* -- scanner --------------------------------------------------------------------------------------- */
+
+/* Feeds text in pieces of size step; returns the number of objects or the error, and the sizes' sum. */
+static int scan(const char *text, size_t n, size_t step, size_t *ret_bytes) {
+        QmpScanner scanner = {};
+        int n_objects = 0, r = 0;
+
+        *ret_bytes = 0;
+        for (size_t at = 0; at < n && r >= 0; at += step) {
+                const uint8_t *data = (const uint8_t *) text + at;
+                size_t size = n - at < step ? n - at : step, object_size;
+                const char *object;
+
+                while (size > 0 && r >= 0) {
+                        r = qmp_scanner_next(&scanner, &data, &size, &object, &object_size);
+                        if (r == 1) {
+                                n_objects++;
+                                *ret_bytes += object_size;
+                                assert_int_equal(object[0], '{');
+                                assert_int_equal(object[object_size - 1], '}');
+                        }
+                }
+        }
+        qmp_scanner_done(&scanner);
+        return r < 0 ? r : n_objects;
+}
+
+static void test_scanner(void **state) {
+        static const struct {
+                const char *text;
+                int expected;
+        } cases[] = {
+                {"", 0},
+                {" \r\n\t", 0},
+                {"{}", 1},
+                {"{}\r\n{}\r\n", 2},
+                {"{}{}{}", 3},
+                {"{\"a\": {\"b\": [1, {\"c\": 2}]}}\n", 1},
+                {"{\"a\": \"}{\"}", 1},
+                {"{\"a\": \"\\\"}\"}", 1},
+                {"{\"a\": \"\\\\\"}{}", 2},
+                {"{\n  \"a\": 1\n}\n", 1},
+                {"{\"half\": ", 0},
+                {"[]", -EBADMSG},
+                {"null", -EBADMSG},
+                {"{} x", -EBADMSG},
+                {"\xff\xfe{}", -EBADMSG},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (size_t step = 1; step <= strlen(cases[i].text) + 1; step++) {
+                        size_t bytes;
+                        int r = scan(cases[i].text, strlen(cases[i].text), step, &bytes);
+
+                        if (r != cases[i].expected)
+                                fail_msg("\"%s\" by %zu: %d, expected %d", cases[i].text, step, r,
+                                         cases[i].expected);
+                }
+}
+
+static void test_scanner_bounds(void **state) {
+        char *text = malloc(2 * QMP_MESSAGE_MAX);
+        size_t bytes;
+
+        assert_non_null(text);
+        memset(text, '[', 2 * QMP_MESSAGE_MAX);
+        text[0] = '{';
+        assert_int_equal(scan(text, QMP_DEPTH_MAX, 7, &bytes), 0);
+        assert_int_equal(scan(text, QMP_DEPTH_MAX + 1, 7, &bytes), -ELOOP);
+
+        memset(text, 'a', 2 * QMP_MESSAGE_MAX);
+        memcpy(text, "{\"", 2);
+        memcpy(text + QMP_MESSAGE_MAX - 2, "\"}", 2);
+        assert_int_equal(scan(text, QMP_MESSAGE_MAX, 65536, &bytes), 1);
+        assert_int_equal(bytes, QMP_MESSAGE_MAX);
+        memcpy(text + QMP_MESSAGE_MAX - 2, "aa", 2);
+        assert_int_equal(scan(text, 2 * QMP_MESSAGE_MAX, 65536, &bytes), -EMSGSIZE);
+        free(text);
+}
+
+/* -- parser ---------------------------------------------------------------------------------------- */
+
+static void test_parse(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                QmpMessageKind kind;
+                bool has_id;
+                uint64_t id;
+                const char *name;
+        } cases[] = {
+                {"{\"QMP\": {}}", 0, QMP_MESSAGE_GREETING, false, 0, NULL},
+                {"{\"return\": {}, \"id\": 7}", 0, QMP_MESSAGE_RETURN, true, 7, NULL},
+                {"{\"return\": [], \"id\": 7, \"new\": 1}", 0, QMP_MESSAGE_RETURN, true, 7, NULL},
+                {"{\"return\": {}}", 0, QMP_MESSAGE_RETURN, false, 0, NULL},
+                {"{\"return\": {}, \"id\": -1}", 0, QMP_MESSAGE_RETURN, false, 0, NULL},
+                {"{\"return\": {}, \"id\": \"7\"}", 0, QMP_MESSAGE_RETURN, false, 0, NULL},
+                {"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 1}", 0,
+                 QMP_MESSAGE_ERROR, true, 1, "GenericError"},
+                {"{\"error\": {}}", 0, QMP_MESSAGE_ERROR, false, 0, NULL},
+                {"{\"error\": 1}", 0, QMP_MESSAGE_OTHER, false, 0, NULL},
+                {"{\"event\": \"RESET\", \"data\": {\"guest\": true}}", 0, QMP_MESSAGE_EVENT, false, 0,
+                 "RESET"},
+                {"{\"event\": \"STOP\"}", 0, QMP_MESSAGE_EVENT, false, 0, "STOP"},
+                {"{\"event\": 5}", 0, QMP_MESSAGE_OTHER, false, 0, NULL},
+                {"{\"what\": 5}", 0, QMP_MESSAGE_OTHER, false, 0, NULL},
+                {"{\"id\": 1, \"id\": 2}", -EBADMSG, 0, false, 0, NULL},
+                {"{\"return\": 1e400}", -EBADMSG, 0, false, 0, NULL},
+                {"{\"return\": 99999999999999999999}", -EBADMSG, 0, false, 0, NULL},
+                {"{\"a\": \"\\u0000\"}", -EBADMSG, 0, false, 0, NULL},
+                {"{\"a\": \"\\ud800\"}", -EBADMSG, 0, false, 0, NULL},
+                {"{\"a\": \"\xff\"}", -EBADMSG, 0, false, 0, NULL},
+                {"{a: 1}", -EBADMSG, 0, false, 0, NULL},
+                {"{]", -EBADMSG, 0, false, 0, NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                QmpMessage message = {};
+                int r = qmp_message_parse(cases[i].text, strlen(cases[i].text), &message);
+
+                if (r != cases[i].r || message.kind != cases[i].kind || message.has_id != cases[i].has_id ||
+                    message.id != cases[i].id || !message.name != !cases[i].name ||
+                    (message.name && strcmp(message.name, cases[i].name) != 0))
+                        fail_msg("%s: r %d, kind %d", cases[i].text, r, (int) message.kind);
+                qmp_message_done(&message);
+        }
+}
+
+/* -- readings -------------------------------------------------------------------------------------- */
+
+static json_t *json(const char *text) {
+        json_t *value = json_loads(text, 0, NULL);
+
+        assert_non_null(value);
+        return value;
+}
+
+#define VMEM(id, size, requested, max, block)                                                                \
+        "{\"type\": \"virtio-mem\", \"data\": {" id "\"size\": " size ", \"requested-size\": " requested     \
+        ", \"max-size\": " max ", \"block-size\": " block ", \"memaddr\": 4294967296}}"
+#define DIMM(size) "{\"type\": \"dimm\", \"data\": {\"size\": " size ", \"slot\": 0}}"
+
+static void test_devices(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                uint64_t dimm_bytes;
+                unsigned n_virtio_mem, n_unusable;
+        } cases[] = {
+                {"[]", 0, 0, 0, 0},
+                {"[" DIMM("268435456") "," DIMM("268435456") "]", 0, 512 * MIB, 0, 0},
+                {"[" VMEM("\"id\": \"b\",", "0", "0", "4194304",
+                          "2097152") "," VMEM("\"id\": \"a\",", "2097152", "0", "4194304",
+                                              "2097152") "," DIMM("4096") "]",
+                 0, 4096, 2, 0},
+                {"[" VMEM("", "0", "0", "4194304", "2097152") "]", 0, 0, 0, 1},
+                {"[" VMEM("\"id\": \"\",", "0", "0", "4194304", "2097152") "]", 0, 0, 0, 1},
+                {"[{\"type\": \"nvdimm\", \"data\": {}}, {\"type\": 5}, {}, 7]", 0, 0, 0, 0},
+                {"{}", -EBADMSG, 0, 0, 0},
+                {"[" DIMM("-1") "]", -EBADMSG, 0, 0, 0},
+                {"[" DIMM("1.5") "]", -EBADMSG, 0, 0, 0},
+                {"[" DIMM("\"1\"") "]", -EBADMSG, 0, 0, 0},
+                {"[" DIMM("9223372036854775807") "]", -EBADMSG, 0, 0, 0},
+                {"[" VMEM("\"id\": \"a\",", "null", "0", "4194304", "2097152") "]", -EBADMSG, 0, 0, 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                MemoryModel model = {};
+                unsigned n_unusable = 0;
+                json_t *value = json(cases[i].text);
+                int r = qmp_memory_read_devices(value, &model, &n_unusable);
+
+                if (r != cases[i].r || (r == 0 && (model.dimm_bytes != cases[i].dimm_bytes ||
+                                                   model.n_virtio_mem != cases[i].n_virtio_mem ||
+                                                   n_unusable != cases[i].n_unusable)))
+                        fail_msg("%s: r %d", cases[i].text, r);
+                for (unsigned j = 1; r == 0 && j < model.n_virtio_mem; j++)
+                        assert_true(strcmp(model.virtio_mem[j - 1].id, model.virtio_mem[j].id) < 0);
+                json_decref(value);
+        }
+}
+
+static void test_more_devices_than_fit(void **state) {
+        json_t *value = json_array();
+        MemoryModel model = {};
+        unsigned n_unusable;
+
+        for (unsigned i = 0; i < MEMORY_MODEL_DEVICES_MAX + 3; i++)
+                assert_int_equal(json_array_append_new(value, json(VMEM("\"id\": \"a\",", "0", "0", "4096",
+                                                                        "4096"))),
+                                 0);
+        assert_int_equal(qmp_memory_read_devices(value, &model, &n_unusable), 0);
+        assert_int_equal(model.n_virtio_mem, MEMORY_MODEL_DEVICES_MAX);
+        assert_int_equal(n_unusable, 3);
+        json_decref(value);
+}
+
+static void test_states(void **state) {
+        static const struct {
+                const char *text;
+                bool running, migrating;
+        } cases[] = {
+                {"{\"status\": \"running\", \"running\": true}", true, false},
+                {"{\"status\": \"paused\", \"running\": false}", false, false},
+                {"{\"status\": \"active\"}", false, true},
+                {"{\"status\": \"completed\"}", false, false},
+                {"{\"running\": 1}", false, false},
+                {"{}", false, false},
+                {"[]", false, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                json_t *value = json(cases[i].text);
+
+                assert_int_equal(qmp_memory_is_running(value), cases[i].running);
+                assert_int_equal(qmp_memory_is_migrating(value), cases[i].migrating);
+                json_decref(value);
+        }
+}
+
+/* -- client ---------------------------------------------------------------------------------------- */
+
+typedef struct Client {
+        World world;
+        Peer server;
+        Qmp *qmp;
+        char received[8192]; /* by the server */
+        unsigned n_ready, n_events, n_closed, n_replies, n_errors;
+        int error;
+        uint64_t cookie;
+        bool free_when_ready, free_when_replied;
+} Client;
+
+static void on_server_bytes(Peer *peer, const uint8_t *data, size_t size) {
+        Client *client = peer->userdata;
+
+        strncat(client->received, (const char *) data, size);
+}
+
+static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
+        Client *client = userdata;
+
+        client->n_ready += signal->kind == QMP_READY;
+        client->n_events += signal->kind == QMP_EVENT;
+        client->n_closed += signal->kind == QMP_CLOSED;
+        client->error = signal->error;
+        if (signal->kind == QMP_CLOSED || (signal->kind == QMP_READY && client->free_when_ready))
+                client->qmp = qmp_free(client->qmp);
+}
+
+static void on_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
+        Client *client = userdata;
+
+        client->n_replies += !!reply->value;
+        client->n_errors += !reply->value;
+        client->cookie = reply->cookie;
+        if (client->free_when_replied)
+                client->qmp = qmp_free(client->qmp);
+}
+
+static int client_setup(void **state) {
+        Client *client = calloc(1, sizeof(*client));
+
+        assert_non_null(client);
+        world_init(&client->world);
+        client->server = (Peer){.on_bytes = on_server_bytes, .userdata = client};
+        peer_init(&client->server, &client->world, "qmp");
+        assert_int_equal(qmp_new(client->world.event, client->server.path,
+                                 &(QmpOptions){.handshake_timeout_usec = 200 * USEC_PER_MSEC,
+                                               .reply_timeout_usec = 200 * USEC_PER_MSEC},
+                                 on_signal, client, &client->qmp),
+                         0);
+        *state = client;
+        return 0;
+}
+
+static int client_teardown(void **state) {
+        Client *client = *state;
+
+        (void) qmp_free(client->qmp);
+        peer_done(&client->server);
+        world_done(&client->world);
+        free(client);
+        return 0;
+}
+
+static bool server_has_client(void *userdata) {
+        return ((Client *) userdata)->server.stream != NULL;
+}
+
+static bool server_was_asked(void *userdata) {
+        return strchr(((Client *) userdata)->received, '\n') != NULL;
+}
+
+static bool is_ready(void *userdata) {
+        return ((Client *) userdata)->n_ready > 0;
+}
+
+static bool is_closed(void *userdata) {
+        return ((Client *) userdata)->n_closed > 0;
+}
+
+static bool is_answered(void *userdata) {
+        return ((Client *) userdata)->n_replies + ((Client *) userdata)->n_errors > 0;
+}
+
+static void say(Client *client, const char *text) {
+        peer_write(&client->server, text, strlen(text));
+}
+
+static void make_ready(Client *client) {
+        assert_true(world_run(&client->world, server_has_client, client, 2000));
+        say(client, GREETING);
+        assert_true(world_run(&client->world, server_was_asked, client, 2000));
+        assert_non_null(strstr(client->received, "\"qmp_capabilities\""));
+        client->received[0] = '\0';
+        say(client, "{\"return\": {}, \"id\": 1}\r\n");
+        assert_true(world_run(&client->world, is_ready, client, 2000));
+        assert_int_equal(client->n_ready, 1);
+}
+
+static void test_command(void **state) {
+        Client *client = *state;
+
+        assert_int_equal(qmp_execute(client->qmp, "x", json_object(), 0, on_reply), -ENOTCONN);
+        make_ready(client);
+        assert_int_equal(qmp_execute(client->qmp, "qom-set", json_pack("{s:i}", "value", 5), 77, on_reply),
+                         0);
+        assert_true(world_run(&client->world, server_was_asked, client, 2000));
+        assert_string_equal(client->received,
+                            "{\"execute\":\"qom-set\",\"arguments\":{\"value\":5},\"id\":2}\n");
+
+        /* An event before its reply, a reply to nobody, then the reply. */
+        say(client, "{\"event\": \"X\", \"data\": {}}\r\n{\"return\": {}, \"id\": 999}\r\n"
+                    "{\"return\": {}}\r\n{\"return\": {}, \"id\": 2}\r\n{\"return\": {}, \"id\": 2}\r\n");
+        assert_true(world_run(&client->world, is_answered, client, 2000));
+        assert_int_equal(client->n_events, 1);
+        assert_int_equal(client->n_replies, 1);
+        assert_int_equal(client->cookie, 77);
+        world_idle(&client->world, 10);
+        assert_int_equal(client->n_replies, 1);
+        assert_int_equal(qmp_n_strays(client->qmp), 3);
+        assert_int_equal(client->n_closed, 0);
+}
+
+static void test_error_reply(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        assert_int_equal(qmp_execute(client->qmp, "balloon", NULL, 5, on_reply), 0);
+        say(client, "{\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"no\"}, \"id\": 2}\r\n");
+        assert_true(world_run(&client->world, is_answered, client, 2000));
+        assert_int_equal(client->n_errors, 1);
+        assert_int_equal(client->n_closed, 0);
+}
+
+static void test_no_greeting(void **state) {
+        Client *client = *state;
+
+        assert_true(world_run(&client->world, is_closed, client, 2000));
+        assert_int_equal(client->error, -ETIMEDOUT);
+}
+
+static void test_late_reply(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        assert_int_equal(qmp_execute(client->qmp, "query-status", NULL, 5, on_reply), 0);
+        assert_true(world_run(&client->world, is_closed, client, 2000));
+        assert_int_equal(client->error, -ETIMEDOUT);
+        assert_int_equal(client->n_replies + client->n_errors, 0);
+}
+
+static void test_nonsense(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        say(client, "hello\r\n");
+        assert_true(world_run(&client->world, is_closed, client, 2000));
+        assert_int_equal(client->error, -EBADMSG);
+}
+
+static void test_hang_up(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        peer_hang_up(&client->server);
+        assert_true(world_run(&client->world, is_closed, client, 2000));
+        assert_int_equal(client->error, -ECONNRESET);
+}
+
+static void test_too_many_commands(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        for (unsigned i = 0; i < QMP_PENDING_MAX; i++)
+                assert_int_equal(qmp_execute(client->qmp, "x", NULL, i, on_reply), 0);
+        assert_int_equal(qmp_execute(client->qmp, "x", json_object(), 99, on_reply), -EBUSY);
+}
+
+/* Freed in its own handlers, with more bytes still to be looked at. */
+static void test_freed_inside(void **state) {
+        Client *client = *state;
+
+        client->free_when_ready = true;
+        assert_true(world_run(&client->world, server_has_client, client, 2000));
+        say(client, GREETING "{\"return\": {}, \"id\": 1}{\"event\": \"X\"}{\"event\": \"Y\"}");
+        assert_true(world_run(&client->world, is_ready, client, 2000));
+        world_idle(&client->world, 10);
+        assert_null(client->qmp);
+        assert_int_equal(client->n_events, 0);
+}
+
+static void test_freed_in_reply(void **state) {
+        Client *client = *state;
+
+        make_ready(client);
+        client->free_when_replied = true;
+        assert_int_equal(qmp_execute(client->qmp, "x", NULL, 1, on_reply), 0);
+        say(client, "{\"return\": {}, \"id\": 2}{\"event\": \"X\"}");
+        assert_true(world_run(&client->world, is_answered, client, 2000));
+        world_idle(&client->world, 10);
+        assert_int_equal(client->n_events, 0);
+}
+
+#define client_test(f) cmocka_unit_test_setup_teardown(f, client_setup, client_teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_scanner),
+                cmocka_unit_test(test_scanner_bounds),
+                cmocka_unit_test(test_parse),
+                cmocka_unit_test(test_devices),
+                cmocka_unit_test(test_more_devices_than_fit),
+                cmocka_unit_test(test_states),
+                client_test(test_command),
+                client_test(test_error_reply),
+                client_test(test_no_greeting),
+                client_test(test_late_reply),
+                client_test(test_nonsense),
+                client_test(test_hang_up),
+                client_test(test_too_many_commands),
+                client_test(test_freed_inside),
+                client_test(test_freed_in_reply),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
