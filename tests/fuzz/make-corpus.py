@@ -5,6 +5,7 @@
 A file's name begins with what must become of it, and test_golden.py holds the C side to that:
     wire/VERDICT.SENDER.CASE                 one payload
     frame/FRAMES-GARBLED-OVERLONG.CASE       a stream of bytes, and what its decoder counts
+The other targets check their promises by themselves, and a name is only the case.
 What a fuzzer found and was fixed comes here too, as a case with a name.
 """
 
@@ -17,10 +18,20 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import corpus_config  # noqa: E402
 import corpus_frame  # noqa: E402
+import corpus_procfs  # noqa: E402
+import corpus_qmp  # noqa: E402
 import corpus_wire  # noqa: E402
 
-CORPORA = {"frame": corpus_frame.cases, "wire": corpus_wire.cases}
+CORPORA = {
+    "config": corpus_config.cases,
+    "frame": corpus_frame.cases,
+    "meminfo": corpus_procfs.meminfo,
+    "psi": corpus_procfs.psi,
+    "qmp": corpus_qmp.cases,
+    "wire": corpus_wire.cases,
+}
 
 
 def main() -> None:
