@@ -12,6 +12,7 @@
 
 #include "agent/blocks/monitor.h"
 #include "agent/policy/zone.h"
+#include "common/log.h"
 #include "common/units.h"
 
 static const char *const zone_policy_names[] = {
@@ -65,6 +66,21 @@ AgentConfig agent_config_defaults(void) {
         };
 }
 
+/* FILE of --config is this machine's, wherever --root is. */
+static int config_load_file(const char *file, AgentConfig *config, ConfigOrigin *origins) {
+        _cleanup_(rootdir_freep) RootDir *machine = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        path = realpath(file, NULL);
+        if (!path)
+                return log_error_errno(-errno, "%s: %m", file);
+        r = rootdir_new("/", &machine);
+        if (r < 0)
+                return r;
+        return config_load(&agent_config_table, machine, path, config, origins, config_complain_to_log, NULL);
+}
+
 int agent_config_load(const RootDir *root, const char *file, AgentConfig *ret,
                       ConfigOrigin origins[static AGENT_CONFIG_KEYS]) {
         AgentConfig config = agent_config_defaults();
@@ -74,7 +90,9 @@ int agent_config_load(const RootDir *root, const char *file, AgentConfig *ret,
         assert(ret);
 
         memset(origins, 0, AGENT_CONFIG_KEYS * sizeof(origins[0]));
-        r = config_load(&agent_config_table, root, file, &config, origins, config_complain_to_log, NULL);
+        r = file ? config_load_file(file, &config, origins)
+                 : config_load(&agent_config_table, root, NULL, &config, origins, config_complain_to_log,
+                               NULL);
         if (r < 0)
                 return r;
 

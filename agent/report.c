@@ -21,6 +21,11 @@ static uint64_t bytes(uint64_t x) {
         return u64_min(x, MEMORY_BYTES_MAX);
 }
 
+/* The wire has no guest of no size; one without meminfo says so in Hello. */
+static uint64_t total_bytes(const Snapshot *s) {
+        return u64_max(bytes(s->total_bytes), 1);
+}
+
 static int64_t signed_bytes(int64_t x) {
         int64_t most = (int64_t) MEMORY_BYTES_MAX;
 
@@ -35,7 +40,7 @@ Message report_make(const ReportInput *input) {
         assert(input);
         s = input->snapshot;
         d = input->demand;
-        total = bytes(s->total_bytes);
+        total = total_bytes(s);
         swap_total = bytes(s->swap_total_bytes);
 
         return (Message){
@@ -114,7 +119,7 @@ void report_hello(const Identity *identity, const Snapshot *snapshot, uint64_t c
         memcpy(ret->boot_id, identity->boot_id, sizeof(ret->boot_id));
         ret->page_size_bytes = identity->page_size_bytes;
         ret->block_size_bytes = block_size_bytes;
-        ret->memory_total_bytes = bytes(snapshot->total_bytes);
+        ret->memory_total_bytes = total_bytes(snapshot);
         ret->capabilities = capabilities;
         ret->n_missing = identity->n_missing;
         memcpy(ret->missing, identity->missing, sizeof(ret->missing));

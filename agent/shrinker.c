@@ -17,6 +17,11 @@
 
 /* The answer has to be back before the deadline. */
 #define SHRINKER_ANSWER_USEC (50 * USEC_PER_MSEC)
+/*
+ * The request's deadline is that of the answer. What is offered is watched for as long as the host may still
+ * take it: longer than its own patience without progress, which is 5 s.
+ */
+#define SHRINKER_WATCH_USEC (6 * USEC_PER_SEC)
 /* No honest host waits longer for one step. */
 #define SHRINKER_DEADLINE_MOST_USEC (600 * USEC_PER_SEC)
 /* Refused because the reclaim for another step still runs. */
@@ -33,9 +38,14 @@ struct Shrinker {
         uint64_t free_before_bytes;
 };
 
+static void shrinker_watch_on(Shrinker *shrinker, uint64_t now_usec) {
+        if (shrinker->state.open)
+                shrinker->state.ask.deadline_usec = u64_add(now_usec, SHRINKER_WATCH_USEC);
+}
+
 static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
                                const Snapshot *now, uint64_t reclaimed_bytes) {
-        bool offered = plan->verdict == SHRINK_OFFERED;
+        bool is_offered = plan->verdict == SHRINK_OFFERED;
         Message message = {
                 .type = MESSAGE_SHRINK_OFFER,
                 .monotonic_usec = now->now_usec,
@@ -43,20 +53,22 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
                         {
                                 .id = ask->id,
                                 .step = ask->step,
-                                .offered_bytes = offered ? plan->offered_bytes : 0,
-                                .reason = offered ? REFUSAL_NONE : plan->reason,
+                                .offered_bytes = is_offered ? plan->offered_bytes : 0,
+                                .reason = is_offered ? REFUSAL_NONE : plan->reason,
                                 .acceptable_bytes = plan->acceptable_bytes,
                                 .hold_usec = plan->hold_usec,
                                 .reclaimed_bytes = reclaimed_bytes,
                         },
         };
 
-        if (offered)
+        if (is_offered)
                 log_debug("Shrink %" PRIu64 " step %u: offered %" PRIu64 " bytes, %" PRIu64 " reclaimed",
                           ask->id, ask->step, plan->offered_bytes, reclaimed_bytes);
         else
                 log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
                          ask->bytes, refusal_reason_to_string(plan->reason));
+        if (is_offered)
+                shrinker_watch_on(shrinker, now->now_usec);
         shrinker->handlers->say(&message, shrinker->userdata);
 }
 
@@ -106,6 +118,9 @@ void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, c
                 .last = request->last,
         };
 
+        if (shrinker->reclaiming && !shrinker->abandoned && ask.id == shrinker->state.ask.id &&
+            ask.step == shrinker->state.ask.step)
+                return; /* asked again: the answer is under way */
         if (shrinker->reclaiming) {
                 shrinker_refuse(shrinker, &ask, REFUSAL_UNSETTLED, now);
                 return;
@@ -172,6 +187,7 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
         switch (plan.verdict) {
         case SHRINK_MOVED:
         case SHRINK_CONFIRMED:
+                shrinker_watch_on(shrinker, now->now_usec);
                 shrinker_confirm(shrinker, &ask, &plan, now);
                 return;
         case SHRINK_VETO:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line, configuration, and the end."""
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+
+def test_bad_value_names_file_line_and_what_is_allowed(guest):
+    guest.config.write_text("[Agent]\n\nReportInterval=3h\n", encoding="ascii")
+    done = guest.run("--config", str(guest.config), "--log-target=stderr", "--dump-config")
+    assert done.returncode == 2
+    for word in ("agent.conf:3", "3h", "100ms", "10s"):
+        assert word in done.stderr, done.stderr
+
+
+def test_unknown_key_is_a_warning(guest):
+    guest.config.write_text("[Agent]\nColour=blue\nFloor=1G\n", encoding="ascii")
+    done = guest.run("--config", str(guest.config), "--log-target=stderr", "--dump-config")
+    assert done.returncode == 0
+    assert "Colour" in done.stderr and "Floor=1G" in done.stdout
+
+
+def test_dump_loads_to_the_same(guest):
+    first = guest.run("--dump-config", "--config", str(guest.config)).stdout
+    copy = guest.folder / "copy.conf"
+    copy.write_text(first, encoding="ascii")
+    second = guest.run("--dump-config", "--config", str(copy)).stdout
+    keys = lambda text: [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    assert keys(first) == keys(second) and len(keys(first)) == 9
+
+
+@pytest.mark.parametrize("argument", ["--uevents=sometimes", "--log-level=loud", "--nonsense", "word"])
+def test_bad_command_line(guest, argument):
+    assert guest.run(argument).returncode == 2
+
+
+def test_ends_cleanly(guest):
+    guest.start()
+    guest.process.send_signal(signal.SIGINT)
+    assert guest.process.wait(timeout=10) == 0
+
+
+def test_asks_the_oom_killer_to_spare_it(guest):
+    guest.start()
+    assert (guest.machine.path / "proc/self/oom_score_adj").read_text().startswith("-1000")
+
+
+def test_a_machine_without_anything_still_serves(guest):
+    guest.start("--root", str(guest.folder), wait=False)
+    hello = guest.bridge.wait("hello")
+    assert len({m.facility for m in hello.missing}) >= 5
+    guest.bridge.wait("report")
