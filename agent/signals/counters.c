@@ -124,19 +124,28 @@ static void take_value(Counters *counters, const CountersTable *table, unsigned 
         counters->found |= UINT32_C(1) << key;
 }
 
-/* Returns true if every key came in the order that is expected. */
+/* The text that the order was learnt from did not have all keys: has this one? */
+static bool is_news(const Counters *counters, const CountersTable *table, const char *line, size_t length) {
+        size_t at;
+
+        for (uint32_t left = counters->unlearnt; left != 0; left &= left - 1)
+                if (line_is(table, (unsigned) __builtin_ctz(left), line, length, &at))
+                        return true;
+        return false;
+}
+
+/* Returns true if the keys came in the order that is expected, and no other. */
 static bool parse_in_order(Counters *counters, const CountersTable *table, const char *text, size_t size) {
         const char *line;
         size_t length, at;
         unsigned next = 0;
 
-        while (next < counters->n_order && next_line(&text, &size, &line, &length)) {
-                unsigned key = counters->order[next];
-
-                if (!line_is(table, key, line, length, &at))
-                        continue;
-                take_value(counters, table, key, line + at, length - at);
-                next++;
+        while ((next < counters->n_order || counters->unlearnt != 0) &&
+               next_line(&text, &size, &line, &length)) {
+                if (next < counters->n_order && line_is(table, counters->order[next], line, length, &at))
+                        take_value(counters, table, counters->order[next++], line + at, length - at);
+                else if (is_news(counters, table, line, length))
+                        return false;
         }
         return next == counters->n_order;
 }
@@ -157,6 +166,8 @@ static void parse_by_search(Counters *counters, const CountersTable *table, cons
                         take_value(counters, table, key, line + at, length - at);
                         break;
                 }
+
+        counters->unlearnt = ~seen & ((UINT32_C(1) << table->n_keys) - 1);
 }
 
 static void forget_values(Counters *counters) {

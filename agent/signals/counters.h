@@ -70,8 +70,9 @@ extern const CountersTable counters_vmstat;  /* values as the kernel counts, by 
 typedef struct Counters {
         uint64_t value[COUNTERS_KEYS_MAX];
         uint32_t found; /* bit i: key i stood in the last text, well formed; else its value is 0 */
-        uint8_t order[COUNTERS_KEYS_MAX];
+        uint8_t order[COUNTERS_KEYS_MAX]; /* of the text learnt from */
         uint8_t n_order;
+        uint32_t unlearnt; /* keys that it did not have */
 } Counters;
 
 /* Reads one text. Returns the keys that should be there and are not (missing or malformed), as bits. */

@@ -85,7 +85,8 @@ static void test_lines(void **state) {
 static void test_order_is_relearnt(void **state) {
         static const char first[] = "MemTotal: 3 kB\nMemFree: 2 kB\nMemAvailable: 1 kB\n",
                           moved[] = "MemAvailable: 4 kB\nNewLine: 9 kB\nMemTotal: 6 kB\nMemFree: 5 kB\n",
-                          less[] = "MemTotal: 8 kB\nMemFree: 7 kB\n";
+                          less[] = "MemTotal: 8 kB\nMemFree: 7 kB\n",
+                          more[] = "MemTotal: 8 kB\nMemFree: 7 kB\nSwapTotal: 6 kB\n";
         Counters counters = {};
 
         (void) parse(&counters, &counters_meminfo, first);
@@ -98,6 +99,11 @@ static void test_order_is_relearnt(void **state) {
         /* A value of the text before must not survive. */
         assert_true(parse(&counters, &counters_meminfo, less) & BIT(MEMINFO_AVAILABLE));
         assert_int_equal(counters.value[MEMINFO_AVAILABLE], 0);
+
+        /* A key that was not in the text learnt from. */
+        (void) parse(&counters, &counters_meminfo, more);
+        assert_int_equal(counters.value[MEMINFO_SWAP_TOTAL], 6 * KIB);
+
         (void) parse(&counters, &counters_meminfo, "");
         assert_int_equal(counters.found, 0);
 }
