@@ -120,8 +120,8 @@ def valid() -> Iterator[tuple[str, str, bytes]]:
     yield "host", "unknown-3900-bytes", ping() + blob(5, b"x" * 3900)
 
 
-def malformed() -> Iterator[tuple[str, bytes]]:
-    """Wrong for whoever sends it."""
+def malformed_numbers() -> Iterator[tuple[str, bytes]]:
+    """Tags and varints as they must not be, whoever sends them."""
     good = ping()
     yield "nothing", b""
     yield "no-body", head()
@@ -161,6 +161,11 @@ def malformed() -> Iterator[tuple[str, bytes]]:
     yield "enum-negative", report({16: (1 << 64) - 1})
     yield "enum-of-32-bits", report({17: 1 << 31})
     yield "enum-wraps-to-1", report({16: (1 << 32) + 1})
+
+
+def malformed_fields() -> Iterator[tuple[str, bytes]]:
+    """Wrong types, repetitions and lengths."""
+    good = ping()
     for number, body in ((REPORT, "report"), (PING, "ping")):
         yield f"{body}-as-varint", head() + num(number, 1)
         yield f"{body}-as-fixed64", head() + fixed(number, 1)
@@ -186,6 +191,11 @@ def malformed() -> Iterator[tuple[str, bytes]]:
     yield "body-2-63", head() + tag(PING, BYTES) + varint(1 << 63) + nums(PING_OK)
     yield "body-2-64", head() + tag(PING, BYTES) + varint((1 << 64) - 1) + nums(PING_OK)
     yield "length-padded", head() + tag(PING, BYTES) + padded(4, 2) + nums(PING_OK)
+
+
+def malformed_excess() -> Iterator[tuple[str, bytes]]:
+    """Too much of what is allowed, and strings that a log must not see."""
+    good = ping()
     yield "unknown-33", good + num(5, 1) * 33
     yield "unknown-33-in-both", ping(nums(PING_OK) + num(3, 1) * 16) + num(5, 1) * 17
     yield "unknown-1000", good + num(5, 1) * 1000
@@ -256,7 +266,7 @@ def cases() -> Iterator[tuple[str, bytes]]:
     for sender, name, payload in valid():
         yield f"ok.{sender}.{name}", payload
         yield f"wrong-sender.{'host' if sender == 'guest' else 'guest'}.{name}", payload
-    for name, payload in malformed():
+    for name, payload in (*malformed_numbers(), *malformed_fields(), *malformed_excess()):
         yield f"malformed.{'guest' if len(name) % 2 else 'host'}.{name}", payload
     for sender, name, payload in out_of_range():
         yield f"out-of-range.{sender}.{name}", payload
