@@ -3,7 +3,7 @@
 
 /*
  * The words that guest, wire, host, log and tests share, so that a decision has one name from signal
- * to confirmation. The numbers are those of memtide.proto (proto/wire.c asserts it); the names are
+ * to confirmation. The numbers are those of memtide.proto (proto/wire-vocabulary.c asserts it); the names are
  * what people see in `memtidectl`, in the journal and in JSON. Values only: the pure cores use it.
  */
 
