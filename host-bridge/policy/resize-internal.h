@@ -35,8 +35,9 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event);
 
-/* The guest has confirmed the whole step. */
+/* The guest has confirmed the whole step; the hypervisor says that it has done all of it. */
 bool resize_step_is_confirmed(const Resize *resize);
+bool resize_step_is_fulfilled(const Resize *resize);
 ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
 
 /* Adds the open step's stall to the decision, once. */

@@ -45,15 +45,21 @@ static uint64_t remaining_bytes(const Resize *resize) {
         return u64_min(u64_sub(decision->wanted_bytes, decision->requested_bytes), room);
 }
 
-/* No further step: what was confirmed against what was wanted, less than a block aside. */
+/* No further step: what was asked for against what was wanted, and what came of it; less than a block aside. */
 static DecisionResult result_at_end(const Resize *resize) {
         const Decision *decision = &resize->decision;
         uint64_t slack = u64_max(memory_model_block_bytes(&resize->model), TOLERANCE_BYTES);
+        uint64_t confirmed =
+                u64_add(resize_magnitude(resize->closed_bytes), u64_mul(TOLERANCE_BYTES, decision->n_steps));
 
         if (decision->n_steps == 0)
                 return RESULT_FAILED;
-        return u64_sub(decision->wanted_bytes, decision->requested_bytes) < slack ? RESULT_DONE
-                                                                                  : RESULT_PARTIAL;
+        if (resize->closed_bytes == 0)
+                return RESULT_TIMEOUT;
+        return u64_sub(decision->wanted_bytes, decision->requested_bytes) < slack &&
+                               confirmed >= decision->requested_bytes
+                       ? RESULT_DONE
+                       : RESULT_PARTIAL;
 }
 
 static ResizeAction ask(Resize *resize, uint64_t remaining, uint64_t now_usec) {
@@ -164,6 +170,16 @@ bool resize_step_is_confirmed(const Resize *resize) {
         uint64_t bytes = resize_step_bytes(resize);
 
         return u64_add(resize->step_confirmed_bytes, u64_min(TOLERANCE_BYTES, bytes / 2)) >= bytes;
+}
+
+bool resize_step_is_fulfilled(const Resize *resize) {
+        const PlanStep *step = &resize->step;
+        uint64_t inflated = memory_model_balloon_bytes(&resize->model), size;
+
+        if (step->actuator == ACTUATOR_BALLOON)
+                return resize->growing ? inflated <= step->to_bytes : inflated >= step->to_bytes;
+        size = resize->model.virtio_mem[step->device].size_bytes;
+        return resize->growing ? size >= step->to_bytes : size <= step->to_bytes;
 }
 
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {

@@ -21,6 +21,9 @@ static const ResizeConfig config_defaults = {
         .kick_usec = USEC_PER_SEC,
 };
 
+/* How long nothing has to move for is_short(). */
+#define SHORT_TIMEOUT_USEC (300 * USEC_PER_MSEC)
+
 static uint64_t or_default(uint64_t value, uint64_t fallback) {
         return value > 0 ? value : fallback;
 }
@@ -129,8 +132,21 @@ static uint64_t kick_deadline_usec(const Resize *resize) {
                         : USEC_INFINITY;
 }
 
+/*
+ * The hypervisor has done all of it, the guest confirmed less and nothing moves: the step was planned on a reading that
+ * was older than the guest, so more will not come. In the full time a guest in need would starve.
+ */
+static bool is_short(const Resize *resize) {
+        return resize->phase == RESIZE_CONFIRMING && resize->step_confirmed_bytes > 0 &&
+               resize_step_is_fulfilled(resize);
+}
+
 static uint64_t step_deadline_usec(const Resize *resize) {
-        return u64_add(resize->progress_usec, resize->config.confirm_timeout_usec);
+        uint64_t timeout_usec = resize->config.confirm_timeout_usec;
+
+        if (is_short(resize))
+                timeout_usec = u64_min(timeout_usec, SHORT_TIMEOUT_USEC);
+        return u64_add(resize->progress_usec, timeout_usec);
 }
 
 static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) {
@@ -138,8 +154,9 @@ static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) 
                 return resize_restore(resize, RESULT_SILENT, event->now_usec);
         if (event->now_usec >= step_deadline_usec(resize)) {
                 resize->n_unanswered = 0; /* whatever has not been answered by now will not be */
-                return resize_step_is_confirmed(resize) ? resize_close_step(resize, event)
-                                                        : resize_adopt(resize, event->now_usec);
+                return resize_step_is_confirmed(resize) || is_short(resize)
+                               ? resize_close_step(resize, event)
+                               : resize_adopt(resize, event->now_usec);
         }
         if (event->now_usec < kick_deadline_usec(resize))
                 return resize_wait();

@@ -104,6 +104,19 @@ static const Script scripts[] = {
                 .n_steps = 1,
         },
         {
+                "grow: planned on an old reading, all of it is there already",
+                DECISION_GROW, .wanted = 128, .block = 2,
+                .lines = {
+                        {0, COMMANDS(128)},
+                        {1, ACCEPTED, WAITS},
+                        {70, CONFIRM, .mib = 118, WAITS, .deadline = 1070}, /* a kick */
+                        {80, MODEL, .mib = 128, WAITS, .deadline = 370},
+                        {369, TICK, WAITS},
+                        {370, TICK, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 118, .n_steps = 1,
+        },
+        {
                 "grow: adopted is the larger of both words",
                 DECISION_GROW, .wanted = 256, .block = 2,
                 .lines = {
