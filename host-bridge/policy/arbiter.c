@@ -106,7 +106,8 @@ static uint64_t lowest_bytes(const ArbiterVm *vm) {
 
 static uint64_t surplus_bytes(const ArbiterConfig *config, const ArbiterVm *vm) {
         uint64_t surplus = vm->need_bytes < 0 ? UINT64_C(0) - (uint64_t) vm->need_bytes : 0;
-        uint64_t spare = u64_sub(vm->size_bytes, lowest_bytes(vm));
+        uint64_t spare =
+                u64_min(u64_sub(vm->size_bytes, lowest_bytes(vm)), u64_sub(vm->usable_bytes, vm->peak_bytes));
         uint64_t most = u64_max(SHRINK_MAX_BYTES, vm->size_bytes / 4);
         uint64_t take = u64_align_down(u64_min(u64_min(surplus, spare), most), u64_max(vm->block_bytes, 1));
 
@@ -145,4 +146,32 @@ ArbiterVerdict arbiter_judge(const ArbiterConfig *config, const ArbiterVm *vm, u
         if (now_usec < retry_usec)
                 return wait_until(retry_usec);
         return judge_grow(config, vm, lacking, committed_bytes);
+}
+
+static uint64_t slot_usec(uint64_t window_usec) {
+        return u64_max(window_usec / (ARBITER_PEAK_SLOTS - 1), 1);
+}
+
+void arbiter_peak_note(ArbiterPeak *peak, uint64_t window_usec, uint64_t demand_bytes, uint64_t now_usec) {
+        uint64_t slot = now_usec / slot_usec(window_usec);
+
+        if (slot > peak->newest) {
+                uint64_t passed = u64_min(slot - peak->newest, ARBITER_PEAK_SLOTS);
+
+                for (uint64_t i = 0; i < passed; i++)
+                        peak->slot_bytes[(slot - i) % ARBITER_PEAK_SLOTS] = 0;
+                peak->newest = slot;
+        }
+        peak->slot_bytes[peak->newest % ARBITER_PEAK_SLOTS] =
+                u64_max(peak->slot_bytes[peak->newest % ARBITER_PEAK_SLOTS], demand_bytes);
+}
+
+uint64_t arbiter_peak_bytes(const ArbiterPeak *peak, uint64_t window_usec, uint64_t now_usec) {
+        ArbiterPeak now = *peak;
+        uint64_t bytes = 0;
+
+        arbiter_peak_note(&now, window_usec, 0, now_usec);
+        for (unsigned i = 0; i < ARBITER_PEAK_SLOTS; i++)
+                bytes = u64_max(bytes, now.slot_bytes[i]);
+        return bytes;
 }

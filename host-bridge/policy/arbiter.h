@@ -41,7 +41,25 @@ typedef struct ArbiterVm {
         unsigned n_failures;         /* in a row: 1 s, doubling to 64 s, until it is tried again */
         uint64_t block_bytes;        /* memory_model_block_bytes(): grants are multiples of it */
         uint64_t device_floor_bytes; /* memory_model_floor_bytes() */
+        uint64_t peak_bytes;         /* arbiter_peak_bytes(); 0 = unknown */
 } ArbiterVm;
+
+#define ARBITER_PEAK_SLOTS 8U
+
+/*
+ * The highest demand of the last window (calm_before_shrink_usec, and up to a seventh more): a guest that breathes is not
+ * shrunk while it breathes out. Embedded by the caller, zero-initialised.
+ */
+typedef struct ArbiterPeak {
+        uint64_t slot_bytes[ARBITER_PEAK_SLOTS];
+        uint64_t newest; /* number of the newest slot, of window / 7 since the clock's zero */
+} ArbiterPeak;
+
+/* Takes the demand of one report. */
+void arbiter_peak_note(ArbiterPeak *peak, uint64_t window_usec, uint64_t demand_bytes, uint64_t now_usec);
+
+/* The highest demand of the window that ends now; 0 if nothing is known of it. */
+uint64_t arbiter_peak_bytes(const ArbiterPeak *peak, uint64_t window_usec, uint64_t now_usec);
 
 typedef struct ArbiterVerdict {
         bool act; /* a resize or a denial is due */

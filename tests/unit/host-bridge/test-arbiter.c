@@ -23,7 +23,7 @@ typedef struct Row {
         int64_t need;
         struct {
                 bool uncontrolled, stale, no_shrink;
-                uint64_t min, max, size, pending, ceiling, usable_less, floor, block, device_floor;
+                uint64_t min, max, size, pending, ceiling, usable_less, floor, block, device_floor, peak;
                 uint64_t budget, others;
                 uint64_t calm_since, last_grow, last_refusal, last_failure;
                 unsigned n_refusals, n_failures;
@@ -79,6 +79,7 @@ static ArbiterVerdict judge(const Row *row) {
                 .n_failures = row->with.n_failures,
                 .block_bytes = or (row->with.block, 2) * MIB,
                 .device_floor_bytes = row->with.device_floor * MIB,
+                .peak_bytes = row->with.peak * MIB,
         };
         uint64_t committed = (size + row->with.pending + or (row->with.others, 2048)) * MIB;
 
@@ -174,6 +175,9 @@ static const Row rows[] = {
         {"a floor beyond all bounds", URGENCY_NONE, -900, {.floor = 900000}, RESTS},
         {"not below what devices cannot give", URGENCY_NONE, -900, {.device_floor = 900}, SHRINKS(124)},
         {"no device to shrink by", URGENCY_NONE, -900, {.device_floor = 1024}, RESTS},
+        {"not below what it needed a while ago", URGENCY_NONE, -900, {.peak = 800}, SHRINKS(224)},
+        {"it needed all of it a while ago", URGENCY_NONE, -900, {.peak = 990}, RESTS},
+        {"it needed more than it has a while ago", URGENCY_NONE, -900, {.peak = 4000}, RESTS},
         {"a quarter or 1 GiB at once", URGENCY_NONE, -9000, {.size = 3072}, SHRINKS(1024)},
         {"a quarter of a large one",
          URGENCY_NONE, -9000, {.size = 16384, .max = 20000, .ceiling = 20000}, SHRINKS(4096)},
@@ -200,6 +204,26 @@ static void test_verdicts(void **state) {
                 assert_int_equal(verdict.rule, row->rule);
                 assert_int_equal(verdict.bytes, row->bytes * MIB);
         }
+}
+
+static void test_peak(void **state) {
+        const uint64_t window = 70; /* slots of 10 */
+        ArbiterPeak peak = {};
+
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1000), 0);
+        arbiter_peak_note(&peak, window, 5, 1000);
+        arbiter_peak_note(&peak, window, 9, 1005);
+        arbiter_peak_note(&peak, window, 2, 1010);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1010), 9);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1005 + window), 9); /* the whole window */
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1080), 2);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1090), 0);
+        arbiter_peak_note(&peak, window, 3, 999999);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 3);
+        arbiter_peak_note(&peak, window, 7, 5); /* a clock that runs back is now */
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 7);
+        arbiter_peak_note(&peak, 0, 8, UINT64_MAX); /* no window: the latest alone */
+        assert_int_equal(arbiter_peak_bytes(&peak, 0, UINT64_MAX), 8);
 }
 
 static uint64_t draw(uint64_t *seed) {
@@ -246,6 +270,7 @@ static void test_bounds(void **state) {
                         .n_failures = (unsigned) draw_bytes(&seed),
                         .block_bytes = draw(&seed) % 4 ? UINT64_C(1) << draw(&seed) % 40 : 0,
                         .device_floor_bytes = draw_bytes(&seed),
+                        .peak_bytes = draw(&seed) % 2 ? draw_bytes(&seed) : 0,
                 };
                 uint64_t committed, now = draw_bytes(&seed);
                 ArbiterVerdict verdict;
@@ -277,6 +302,7 @@ static void test_bounds(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_verdicts),
+                cmocka_unit_test(test_peak),
                 cmocka_unit_test(test_bounds),
         };
 
