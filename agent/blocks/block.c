@@ -254,6 +254,7 @@ static bool verify(const RootDir *root, uint64_t number, int r, BlockOnline *res
         BlockState state;
         int q;
 
+        result->error = 0; /* of an earlier write */
         q = block_state_read(root, number, &state);
         if (q == -ENOENT) {
                 result->result = BLOCK_ONLINE_GONE;
