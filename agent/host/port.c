@@ -141,9 +141,12 @@ static void port_hang_up(Port *port) {
                 return;
         }
 
-        if (port->state == PORT_UP)
-                log_info("The host closed the port");
         port_arm(port, PORT_PROBE_USEC);
+        /* Known already, and then nothing may be set again: EPOLL_CTL_MOD makes an edge of a level that stands. */
+        if (port->state == PORT_AWAY)
+                return;
+
+        log_info("The host closed the port");
         port_enter(port, PORT_AWAY);
 }
 
