@@ -26,6 +26,10 @@ static uint64_t total_bytes(const Snapshot *s) {
         return u64_max(bytes(s->total_bytes), 1);
 }
 
+static uint64_t usec(uint64_t x) {
+        return u64_min(x, USEC_PER_SEC * 86400 * 365 * 100);
+}
+
 static int64_t signed_bytes(int64_t x) {
         int64_t most = (int64_t) MEMORY_BYTES_MAX;
 
@@ -62,13 +66,13 @@ Message report_make(const ReportInput *input) {
                                 .demand_bytes = bytes(d->demand_bytes),
                                 .need_bytes = signed_bytes(d->need_bytes),
                                 .floor_bytes = bytes(d->floor_bytes),
-                                .time_to_exhaustion_usec = d->time_to_exhaustion_usec,
+                                .time_to_exhaustion_usec = usec(d->time_to_exhaustion_usec),
                                 .fall_bytes_per_sec = bytes(d->fall_bytes_per_sec),
                                 .urgency = d->urgency,
                                 .cause = d->cause,
                                 .kernel_zone = d->kernel_zone,
-                                .psi_some_usec = s->psi_some_usec,
-                                .psi_full_usec = s->psi_full_usec,
+                                .psi_some_usec = usec(s->psi_some_usec),
+                                .psi_full_usec = usec(u64_min(s->psi_full_usec, s->psi_some_usec)),
                                 .oom_kills = s->oom_kill,
                                 .blocks_online = input->blocks_online,
                                 .blocks_offline = input->blocks_offline,
@@ -94,12 +98,14 @@ Message report_alarm(const ReportInput *input, uint64_t veto_id) {
                 .alarm =
                         {
                                 /* A veto is urgent even where the guest is not short yet: that is its point. */
-                                .urgency = veto_id != 0 ? (d->urgency > URGENCY_HIGH ? d->urgency : URGENCY_HIGH) : d->urgency,
+                                .urgency = veto_id != 0
+                                                   ? (d->urgency > URGENCY_HIGH ? d->urgency : URGENCY_HIGH)
+                                                   : d->urgency,
                                 .cause = veto_id != 0 ? CAUSE_VETO : d->cause,
                                 .need_bytes = signed_bytes(d->need_bytes),
                                 .usable_bytes = bytes(snapshot_usable_bytes(s)),
                                 .memory_available_bytes = bytes(s->available_bytes),
-                                .time_to_exhaustion_usec = d->time_to_exhaustion_usec,
+                                .time_to_exhaustion_usec = usec(d->time_to_exhaustion_usec),
                                 .fall_bytes_per_sec = bytes(d->fall_bytes_per_sec),
                                 .kernel_zone = d->kernel_zone,
                                 .veto_id = veto_id,
