@@ -66,6 +66,8 @@ static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) 
                 .blocks_online = report->blocks_online,
                 .blocks_offline = report->blocks_offline,
         };
+        arbiter_peak_note(&vm->peak, vm->env->arbiter.calm_before_shrink_usec,
+                          u64_min(report->demand_bytes, MEMORY_BYTES_MAX), now_usec);
         take_urgency(vm, report->urgency, report->cause, now_usec);
 }
 

@@ -46,7 +46,8 @@ struct Vm {
         /* hypervisor */
         bool monitor_up, paused;
         MemoryModel model;
-        uint64_t first_size_bytes; /* size at first sight */
+        uint64_t model_usec;       /* when it was read */
+        uint64_t least_size_bytes; /* the smallest size seen; UINT64_MAX: none yet */
         uint64_t committed_bytes;  /* our entry in the ledger */
         uint64_t monitor_lost_usec;
 
@@ -58,6 +59,7 @@ struct Vm {
         /* decisions */
         uint64_t calm_since_usec, last_grow_usec, last_refusal_usec, last_failure_usec;
         unsigned n_refusals, n_failures;
+        ArbiterPeak peak; /* of the demand in reports */
         Resize resize;
         uint64_t command_id, alarm_usec, closed_usec;
         DecisionRule denied_rule;

@@ -76,12 +76,12 @@ static void on_oom_deflation(Vm *vm) {
 
 static void on_model(Vm *vm, const MemoryModel *fresh) {
         RivalVerdict verdict = vm_rival_check(vm, fresh);
-        bool first = !vm->monitor_up;
+        bool due = !vm->monitor_up || vm->model_usec <= vm->closed_usec;
 
         vm->model = *fresh;
+        vm->model_usec = vm_now();
         vm->monitor_up = true;
-        if (vm->first_size_bytes == 0)
-                vm->first_size_bytes = memory_model_size_bytes(fresh);
+        vm->least_size_bytes = u64_min(vm->least_size_bytes, memory_model_size_bytes(fresh));
         vm_account(vm);
 
         if (verdict == RIVAL_FOREIGN && vm->policy.controlled)
@@ -89,7 +89,7 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         else if (verdict == RIVAL_OOM && vm->policy.controlled)
                 on_oom_deflation(vm);
         vm_feed_kind(vm, RESIZE_EVENT_MODEL);
-        if (first)
+        if (due)
                 vm_judge(vm, vm_now());
 }
 

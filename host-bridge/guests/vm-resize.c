@@ -111,6 +111,9 @@ static void finish(Vm *vm) {
         const Decision *decision = &vm->resize.decision;
 
         vm->closed_usec = vm_now();
+        /* A step planned on an older reading would ask for what is there already. */
+        if (vm->monitor_up)
+                (void) vmm_refresh(vm->vmm);
         note_result(vm, decision, vm->closed_usec);
         vm_account(vm);
         arm_timer(vm, USEC_INFINITY);
@@ -180,7 +183,7 @@ static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
         bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec;
 
         return speaking && !left_alone && !resize_is_open(&vm->resize) && vm->guest.known &&
-               vm->guest.arrived_usec > vm->closed_usec;
+               vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
 }
 
 static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
@@ -202,6 +205,8 @@ static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
                 .floor_bytes = vm->guest.floor_bytes,
                 .calm_since_usec = vm->calm_since_usec,
                 .last_grow_usec = vm->last_grow_usec,
+                .peak_bytes =
+                        arbiter_peak_bytes(&vm->peak, vm->env->arbiter.calm_before_shrink_usec, now_usec),
                 .last_refusal_usec = vm->last_refusal_usec,
                 .n_refusals = vm->n_refusals,
                 .last_failure_usec = vm->last_failure_usec,

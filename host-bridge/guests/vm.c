@@ -43,7 +43,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
         vm = malloc(sizeof(*vm));
         if (!vm)
                 return -ENOMEM;
-        *vm = (Vm){.env = env, .policy = *policy};
+        *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX};
         (void) snprintf(vm->name, sizeof(vm->name), "%s", name);
 
         r = sd_event_add_time(env->event, &vm->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, vm_on_timer, vm);
@@ -94,10 +94,14 @@ void vm_set_policy(Vm *vm, const VmPolicy *policy) {
         vm->policy = *policy;
 }
 
+/*
+ * Without Min= nobody has promised the guest a size, so the default is none to grow to: it is at most what
+ * the VM has. It only keeps us from ballooning a guest below where it began.
+ */
 uint64_t vm_min_bytes(const Vm *vm) {
         if (vm->policy.has_min)
                 return vm->policy.min_bytes;
-        return u64_min(vm->model.boot_bytes, vm->first_size_bytes);
+        return u64_min(vm->model.boot_bytes, vm->least_size_bytes);
 }
 
 uint64_t vm_max_bytes(const Vm *vm) {
@@ -121,6 +125,7 @@ void vm_account(Vm *vm) {
 void vm_begin_grace(Vm *vm) {
         vm->n_reports = 0;
         vm->calm_since_usec = 0;
+        vm->peak = (ArbiterPeak){};
         vm->guest.known = false;
 }
 
@@ -137,7 +142,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 log_info("VM %s: channel and monitor are gone; %" PRIu64 " MiB are not held for it any more",
                          vm->name, vm->committed_bytes / MIB);
                 vm->model = (MemoryModel){};
-                vm->first_size_bytes = 0;
+                vm->least_size_bytes = UINT64_MAX;
                 vm_account(vm);
         }
         if (!resize_is_open(&vm->resize))

@@ -23,7 +23,7 @@ typedef struct Vm Vm;
 typedef struct VmPolicy {
         bool controlled; /* Max= is given; without it the VM is observed */
         bool has_min;
-        uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the size at first sight */
+        uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the smallest size seen */
         uint64_t max_bytes; /* UINT64_MAX: as far as its devices reach */
 } VmPolicy;
 
