@@ -16,6 +16,9 @@
 /* A guest may see memory before our next reading of the model does: at most one block of x86. */
 #define MODEL_LAG_BYTES (128 * MIB)
 
+/* A guest may refuse for ever, and is asked again all the same: it may have been replaced by an honest one. */
+#define GUEST_HOLD_MAX_USEC (600 * USEC_PER_SEC)
+
 /* Most bytes that the guest can have now, as far as the host knows. */
 static uint64_t size_bound(const Vm *vm) {
         return vm->model.known ? u64_add(u64_max(memory_model_size_bytes(&vm->model), vm->committed_bytes),
@@ -97,6 +100,8 @@ static void feed_mood(Vm *vm, uint64_t veto_id) {
 static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
         if (offer->id != vm->resize.decision.id)
                 return;
+        if (offer->offered_bytes == 0)
+                vm->held_until_usec = u64_add(vm_now(), u64_min(offer->hold_usec, GUEST_HOLD_MAX_USEC));
         vm_feed(vm, &(ResizeEvent){
                             .kind = RESIZE_EVENT_OFFER,
                             .step = offer->step,

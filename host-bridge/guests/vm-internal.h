@@ -59,7 +59,8 @@ struct Vm {
         /* decisions */
         uint64_t calm_since_usec, last_grow_usec, last_refusal_usec, last_failure_usec;
         unsigned n_refusals, n_failures;
-        ArbiterPeak peak; /* of the demand in reports */
+        uint64_t held_until_usec; /* the guest has said that it will refuse until then */
+        ArbiterPeak peak;         /* of the demand in reports */
         Resize resize;
         uint64_t command_id, alarm_usec, closed_usec;
         DecisionRule denied_rule;

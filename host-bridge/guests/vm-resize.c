@@ -290,6 +290,8 @@ void vm_judge(Vm *vm, uint64_t now_usec) {
         verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
         if (!verdict.act)
                 arm_timer(vm, verdict.wake_usec);
+        else if (verdict.kind == DECISION_SHRINK && now_usec < vm->held_until_usec)
+                arm_timer(vm, vm->held_until_usec); /* asking would only cost the guest a reclaim */
         else if (verdict.kind == DECISION_DENY)
                 deny(vm, &verdict, now_usec);
         else

@@ -126,6 +126,7 @@ void vm_begin_grace(Vm *vm) {
         vm->n_reports = 0;
         vm->calm_since_usec = 0;
         vm->peak = (ArbiterPeak){};
+        vm->held_until_usec = 0;
         vm->guest.known = false;
 }
 

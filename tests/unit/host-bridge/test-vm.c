@@ -498,7 +498,8 @@ static void test_alien_offers_and_confirms(void **state) {
 
         grown_by_1gib(f);
         start(f, &adopted);
-        send(f, (Message){.type = MESSAGE_SHRINK_OFFER, .shrink_offer = {.id = 5, .step = 1, .offered_bytes = GIB}});
+        send(f, (Message){.type = MESSAGE_SHRINK_OFFER,
+                          .shrink_offer = {.id = 5, .step = 1, .offered_bytes = GIB}});
         send(f, (Message){.type = MESSAGE_RESIZE_CONFIRM, .resize_confirm = {.id = 5, .delta_bytes = -5}});
         assert_int_equal(f->hypervisor.n_commands, 0);
         shrink_begins(f);
@@ -511,6 +512,29 @@ static void test_alien_offers_and_confirms(void **state) {
         send(f, (Message){.type = MESSAGE_SHRINK_OFFER,
                           .shrink_offer = {.id = newest(f)->id, .step = 1, .offered_bytes = GIB}});
         assert_int_equal(f->hypervisor.commands[0].to_bytes, GIB - 64 * MIB);
+}
+
+/* "Not within 150 ms": it is not asked before. */
+static void test_refusal_with_a_hold(void **state) {
+        Fixture *f = *state;
+        const MessageShrinkRequest *request = &f->agent.last[MESSAGE_SHRINK_REQUEST].shrink_request;
+        uint64_t refused_usec;
+
+        grown_by_1gib(f);
+        start(f, &adopted);
+        shrink_begins(f);
+        refused_usec = world_now();
+        send(f, (Message){.type = MESSAGE_SHRINK_OFFER,
+                          .shrink_offer = {.id = request->id,
+                                           .step = 1,
+                                           .reason = REFUSAL_MARGIN,
+                                           .hold_usec = 150 * USEC_PER_MSEC}});
+        assert_int_equal(newest(f)->result, RESULT_REFUSED);
+        assert_int_equal(newest(f)->refusal, REFUSAL_MARGIN);
+        while (f->agent.n[MESSAGE_SHRINK_REQUEST] == 1 && world_now() < refused_usec + 2 * USEC_PER_SEC)
+                send(f, report_of(f, usable(f) - 100 * MIB, -(int64_t) (256 * MIB), URGENCY_NONE));
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 2);
+        assert_true(world_now() - refused_usec >= 150 * USEC_PER_MSEC);
 }
 
 /* -- silence, grace, reset ------------------------------------------------------------------------- */
@@ -699,6 +723,7 @@ int main(void) {
                 vm_test(test_silence_in_flight),
                 vm_test(test_agent_lost_in_flight),
                 vm_test(test_alien_offers_and_confirms),
+                vm_test(test_refusal_with_a_hold),
                 vm_test(test_silence_never_shrinks),
                 vm_test(test_grace_after_pause),
                 vm_test(test_pause_in_flight),
