@@ -135,8 +135,8 @@ void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOn
 
         onliner->writing = false;
         record = block_table_find(&onliner->table, number);
-        if (!record || record->state == BLOCK_STATE_ONLINE)
-                return; /* a look at the block was faster */
+        if (!record || record->identity != onliner->writing_identity)
+                return; /* it went away meanwhile, and another may have come */
 
         switch (outcome->result) {
         case BLOCK_ONLINE_DONE:
@@ -243,6 +243,7 @@ BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrit
                         continue;
 
                 onliner->writing = true;
+                onliner->writing_identity = record->identity;
                 *ret_write = (BlockWrite){
                         .number = record->number,
                         .zone = block_survey_zone(&onliner->survey, record->number, record->kind,

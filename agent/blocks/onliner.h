@@ -25,6 +25,7 @@ typedef struct BlockOnliner {
         bool kernel_onlines;
         bool quiet;   /* the scan at start: nothing is told */
         bool writing; /* a write was asked for and has not ended */
+        uint64_t writing_identity;
 } BlockOnliner;
 
 /*
