@@ -25,6 +25,7 @@ from tests.guest.kernel import resolve_kernel
 ROOT = Path(__file__).resolve().parents[2]
 
 GuestFactory = Callable[..., Guest]
+BridgeFactory = Callable[..., Bridge]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,21 +88,45 @@ def bare_guest(bare_machine: Machine, folder: Path) -> Iterator[GuestFactory]:
 
 
 @pytest.fixture
-def bridge(build: Path, folder: Path) -> Iterator[Bridge]:
-    """A running bridge that adopts every guest, with holds as short as the demo's."""
-    with Bridge(build, folder, ROOT / "tests" / "demo" / "bridge.conf") as running:
-        yield running
+def new_bridge(build: Path, folder: Path) -> Iterator[BridgeFactory]:
+    """Make bridges that are not started yet; all are stopped at the end."""
+    bridges: list[Bridge] = []
+
+    def make(**policies: str) -> Bridge:
+        """With the demo's holds, and a vm.d/NAME.conf for each of `policies`; other guests are adopted."""
+        config = folder / "etc" / "bridge.conf"
+        (config.parent / "vm.d").mkdir(parents=True, exist_ok=True)
+        config.write_text((ROOT / "tests" / "demo" / "bridge.conf").read_text())
+        for name, text in policies.items():
+            (config.parent / "vm.d" / f"{name}.conf").write_text(f"[VM]\n{text}")
+        bridges.append(Bridge(build, folder, config))
+        return bridges[-1]
+
+    yield make
+    for bridge in bridges:
+        bridge.stop()
 
 
 @pytest.fixture
-def guest(machine: Machine, folder: Path, bridge: Bridge) -> Iterator[GuestFactory]:
+def bridge(new_bridge: BridgeFactory) -> Bridge:
+    """A running bridge that adopts every guest, with holds as short as the demo's."""
+    return new_bridge().start()
+
+
+@pytest.fixture
+def lone_guest(machine: Machine, folder: Path) -> Iterator[GuestFactory]:
+    """Start guests with the agent where a bridge will find them, and do not wait for one."""
+    yield from _factory(machine, folder, folder / "run" / "vms")
+
+
+@pytest.fixture
+def guest(lone_guest: GuestFactory, bridge: Bridge) -> GuestFactory:
     """Start guests that the bridge discovers; returns when their agent has reached it."""
-    for start in _factory(machine, folder, bridge.discovery):
-        def start_and_wait(name: str = "vm", **options: Any) -> Guest:
-            started = start(name, **options)
-            bridge.wait_agent(name)
-            return started
-        yield start_and_wait
+    def start_and_wait(name: str = "vm", **options: Any) -> Guest:
+        started = lone_guest(name, **options)
+        bridge.wait_agent(name)
+        return started
+    return start_and_wait
 
 
 def _factory(machine: Machine, folder: Path, discovery: Path | None) -> Iterator[GuestFactory]:

@@ -18,6 +18,6 @@ def test_grow_past_1gib(bridge: Bridge, guest: GuestFactory) -> None:
     assert all(d.actuator == "virtio-mem" for d in grows(bridge, vm))
     offline = vm.check("grep -l offline /sys/devices/system/memory/memory*/state | wc -l")
     assert offline == "0\n"
-    # Plugged memory must be free to go again: none of it may have become kernel memory.
-    zones = vm.check("cat /sys/devices/system/memory/memory*/valid_zones")
-    assert "Movable" in zones
+    # What is plugged must be able to go again, so the most of it is not kernel memory.
+    zones = vm.check("cat /sys/devices/system/memory/memory*/valid_zones").split()
+    assert zones.count("Movable") > zones.count("Normal")

@@ -23,6 +23,7 @@ def test_shrinks_and_comes_to_rest(bridge: Bridge, guest: GuestFactory) -> None:
     vm = grown_and_relieved(guest)
     grown = vm.size_bytes()
     gained = grown - 512 * MIB
+    wait_for("a shrink has begun", lambda: shrinks(bridge, vm), 30)
     n_grows = len(grows(bridge, vm))
     wait_for("80 % is back with the host", lambda: grown - vm.size_bytes() >= gained * 8 // 10, 180)
     wait_for("it is at rest", lambda: all(d.result != "pending" for d in bridge.decisions("vm")), 60)

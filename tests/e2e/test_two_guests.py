@@ -15,12 +15,12 @@ def test_two_guests(bridge: Bridge, guest: GuestFactory) -> None:
     assert_growth_agrees(bridge, first)
     assert second.size_bytes() == 512 * MIB and grows(bridge, second) == []
 
-    size = first.size_bytes()
     second.start_load(900 * MIB, 50)
     wait_held(second, 60)
     assert_growth_agrees(bridge, second)
     assert first.sample().phase == "hold" and first.sample().oom_kills == 0
-    assert first.size_bytes() == size
+    # It may have given back what it did not need meanwhile, but nothing that it needed.
+    assert first.sample().available_bytes > 100 * MIB
 
 
 def test_a_dead_guest_leaves_the_other_alone(bridge: Bridge, guest: GuestFactory) -> None:

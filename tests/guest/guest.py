@@ -16,6 +16,7 @@ from tests.guest.control import Control
 from tests.guest.kernel import Kernel
 from tests.guest.qmp import QmpClient
 from tests.guest.samples import Sample, SampleReader
+from tests.guest.wait import wait_for
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,14 @@ class Guest:
         return self.control.check(command, timeout)
 
     def start_load(self, total_bytes: int, rate_mib_s: int, hold_s: int = 0) -> None:
-        """Anonymous memory, touched at a rate, then held (0 = until free_load())."""
+        """Anonymous memory, touched at a rate, then held (0 = until free_load()).
+
+        Returns when the sampler knows of it, so that no older sample is taken for the load's end.
+        """
+        before = self.monotonic()
         self.check(f"start_load {total_bytes} {rate_mib_s} {hold_s}")
+        wait_for("the sampler sees the load", lambda: self.sample().t_usec > before * 1e6 + 20_000
+                 and self.sample().phase in ("ramp", "hold"), 5, interval=0.02)
 
     def free_load(self) -> None:
         self.check("load free")
