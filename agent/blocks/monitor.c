@@ -71,10 +71,13 @@ static bool receive_one(BlockMonitor *monitor) {
         if (error == EINTR)
                 return true;
 
-        /* ENOBUFS: events were lost. Anything else: one event could not be read, which is the same to us. */
+        /*
+         * ENOBUFS: events were lost. Anything else: one could not be read, which is the same to us. What is still
+         * queued wakes us again.
+         */
         (void) log_debug_errno(-error, "Memory events were lost: %m");
         monitor->handler(BLOCK_HINT_RESCAN, 0, monitor->userdata);
-        return error == ENOBUFS;
+        return false;
 }
 
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
