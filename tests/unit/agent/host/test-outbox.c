@@ -106,9 +106,13 @@ static void test_nothing_more_urgent_goes_for_less(void **state) {
                 push(answer(i));
         push(event(1));
         assert_int_equal(outbox.n_dropped, 1);
-        push(answer(50));
-        for (uint64_t i = 1; i < OUTBOX_SIZE; i++)
+        assert_int_equal(pop().command_result.id, 0);
+        push(answer(49));
+        push(answer(50)); /* an answer goes for an answer: the oldest */
+        assert_int_equal(pop().command_result.id, 2);
+        for (uint64_t i = 3; i < OUTBOX_SIZE; i++)
                 assert_int_equal(pop().command_result.id, i);
+        assert_int_equal(pop().command_result.id, 49);
         assert_int_equal(pop().command_result.id, 50);
 }
 

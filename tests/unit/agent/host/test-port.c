@@ -12,10 +12,12 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pty.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 
 #include "agent/host/port-find.h"
 #include "common/units.h"
@@ -205,6 +207,38 @@ static void test_full_keeps_one_frame(void **state) {
         assert_true(port_can_send(world->port));
 }
 
+/* A terminal takes a part of what it is given, as a socket does not. */
+static void test_a_frame_taken_in_parts_arrives_whole(void **state) {
+        uint8_t frame[FRAME_ENCODED_MAX], sink[1024];
+        _cleanup_close_ int master = -EBADF, slave = -EBADF;
+        World *world = *state;
+        struct termios raw = {};
+        size_t n_sent = 0, n_read = 0;
+        ssize_t n;
+        char path[64];
+
+        assert_int_equal(openpty(&master, &slave, path, NULL, NULL), 0);
+        cfmakeraw(&raw);
+        assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
+        assert_int_equal(fcntl(master, F_SETFL, O_NONBLOCK), 0);
+        port_free(world->port);
+        assert_int_equal(port_new(world->event, world->tree->root, path, &handlers, world, &world->port), 0);
+        assert_int_equal(port_start(world->port), 0);
+        assert_int_equal(port_state(world->port), PORT_UP);
+
+        for (size_t i = 0; i < sizeof(frame); i++)
+                frame[i] = (uint8_t) (i % 251 + 1);
+        while (port_send(world->port, frame, sizeof(frame)) == 0)
+                assert_true(++n_sent < 10000);
+        do {
+                while ((n = read(master, sink, sizeof(sink))) > 0)
+                        for (ssize_t i = 0; i < n; i++, n_read++)
+                                assert_int_equal(sink[i], frame[n_read % sizeof(frame)]);
+        } while (settle(world, 20 * USEC_PER_MSEC) > 0);
+        assert_int_equal(n_read, n_sent * sizeof(frame));
+        assert_int_equal(world->n_writable, 1);
+}
+
 static void test_a_flood_is_read_at_a_bounded_rate(void **state) {
         uint8_t noise[16384] = {1};
         World *world = *state;
@@ -229,6 +263,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_a_closed_peer_is_found_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_a_gone_peer_is_not_hammered, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_full_keeps_one_frame, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_a_frame_taken_in_parts_arrives_whole, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_a_flood_is_read_at_a_bounded_rate, set_up, tear_down),
         };
 
