@@ -11,7 +11,7 @@
  * block online, which is success. A second of waiting for them would be a second of stall for a guest at its limit.
  *
  * A block that goes offline after it was online is an administrator's, whoever that was, and is left alone
- * until somebody onlines it. The kernel's own unplug looks the same for a moment and then removes the block.
+ * until somebody onlines it, also by the next agent of this boot. The kernel's own unplug looks the same for a moment and then removes the block.
  * A block that comes back under an old number is told apart by its folder's inode.
  */
 
@@ -22,6 +22,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/blocks/ledger.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -79,6 +80,7 @@ static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
 static void gone(BlockOnliner *onliner, BlockRecord *record) {
         BlockRecord copy = *record;
 
+        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
         block_table_remove(&onliner->table, record);
         report(onliner, &copy, BLOCK_REMOVED, ZONE_UNKNOWN, 0);
 }
@@ -86,6 +88,7 @@ static void gone(BlockOnliner *onliner, BlockRecord *record) {
 static void became_online(BlockOnliner *onliner, BlockRecord *record, Zone zone) {
         record->state = BLOCK_STATE_ONLINE;
         record->was_online = true;
+        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
         record->administrators = false;
         record->n_tries = 0;
         record->error = 0;
@@ -162,6 +165,7 @@ void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOn
 static void went_offline(BlockOnliner *onliner, BlockRecord *record) {
         record->state = BLOCK_STATE_OFFLINE;
         record->administrators = true;
+        onliner->ledger_is_old = true;
         record->told = true;
         (void) read_kind(onliner, record); /* for the report; it may be gone already */
         report(onliner, record, BLOCK_OFFLINED, ZONE_UNKNOWN, 0);
@@ -352,6 +356,9 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
 
         for (BlockRecord *record; (record = block_table_take(&onliner->table));)
                 (void) refresh(onliner, record);
+        r = block_ledger_load(root, &onliner->table);
+        if (r < 0)
+                (void) log_warning_errno(r, "Cannot read /" BLOCK_LEDGER_PATH ", onlining all: %m");
         for (size_t i = 0; i < onliner->table.n; i++)
                 if (onliner->table.records[i].state != BLOCK_STATE_ONLINE) {
                         onliner->table.records[i].told = true; /* it is no news */
@@ -360,6 +367,19 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
 
         onliner->quiet = false;
         return 0;
+}
+
+void block_onliner_save(BlockOnliner *onliner) {
+        int r;
+
+        assert(onliner);
+
+        if (!onliner->ledger_is_old)
+                return;
+        onliner->ledger_is_old = false; /* tried once per change */
+        r = block_ledger_save(onliner->survey.root, &onliner->table);
+        if (r < 0)
+                (void) log_warning_errno(r, "Cannot write /" BLOCK_LEDGER_PATH ": %m");
 }
 
 void block_onliner_done(BlockOnliner *onliner) {

@@ -23,8 +23,9 @@ typedef struct BlockOnliner {
         BlockSurvey survey;
         BlockTable table;
         bool kernel_onlines;
-        bool quiet;   /* the scan at start: nothing is told */
-        bool writing; /* a write was asked for and has not ended */
+        bool ledger_is_old; /* an administrator's block came or went */
+        bool quiet;         /* the scan at start: nothing is told */
+        bool writing;       /* a write was asked for and has not ended */
         uint64_t writing_identity;
 } BlockOnliner;
 
@@ -57,6 +58,9 @@ typedef struct BlockWrite {
 
 /* Looks at some marked blocks, until one is to be written to. *ret_write is set for BLOCK_TURN_WRITE only. */
 BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrite *ret_write);
+
+/* Writes down whose blocks are to be left alone, if that changed. */
+void block_onliner_save(BlockOnliner *onliner);
 
 /* The write that a turn asked for has ended. */
 void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,

@@ -59,6 +59,7 @@ static int on_work(sd_event_source *source, void *userdata) {
                 block_writer_start(service->writer, write.number, write.zone);
                 break;
         case BLOCK_TURN_IDLE:
+                block_onliner_save(&service->onliner);
                 break;
         case BLOCK_TURN_MAX:
                 assert(false);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The text: the boot's id, then one line "NUMBER IDENTITY" for each block that is an administrator's. The
+ * identity is the inode of the block's folder, which the kernel draws anew for each block in one boot; so a
+ * line can not come to mean a block that was plugged later under the same number.
+ *
+ * It is a cache of a fact, not a state to be proud of: written in place, without fsync, below /run. A torn or
+ * foreign file costs what is not in it, and the next change writes it anew.
+ */
+
+#include "agent/blocks/ledger.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/macro.h"
+#include "common/parse.h"
+
+#define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
+#define BOOT_ID_SIZE 64U
+
+/* 4096 blocks; more would be no administrator. */
+#define TEXT_MAX ((size_t) 256 * 1024)
+
+static int take_line(const char *line, size_t length, BlockTable *table) {
+        const char *blank = memchr(line, ' ', length);
+        uint64_t number, identity;
+        BlockRecord *record;
+
+        if (!blank || parse_u64(line, (size_t) (blank - line), &number) < 0 ||
+            parse_u64(blank + 1, length - (size_t) (blank - line) - 1, &identity) < 0)
+                return -EINVAL;
+
+        record = block_table_find(table, number);
+        if (record && record->identity == identity && record->state == BLOCK_STATE_OFFLINE) {
+                record->was_online = true;
+                record->administrators = true;
+        }
+        return 0;
+}
+
+int block_ledger_parse(const char *text, size_t size, const char *boot_id, BlockTable *table) {
+        bool first = true;
+
+        assert(text || size == 0);
+        assert(boot_id);
+        assert(table);
+
+        while (size > 0) {
+                const char *newline = memchr(text, '\n', size);
+                size_t length = newline ? (size_t) (newline - text) : size;
+                int r;
+
+                if (!newline)
+                        return -EINVAL; /* torn */
+                if (first && (length != strlen(boot_id) || memcmp(text, boot_id, length) != 0))
+                        return 0; /* of another boot */
+                if (!first) {
+                        r = take_line(text, length, table);
+                        if (r < 0)
+                                return r;
+                }
+                first = false;
+                text += length + 1;
+                size -= length + 1;
+        }
+        return 0;
+}
+
+int block_ledger_load(const RootDir *root, BlockTable *table) {
+        _cleanup_free_ char *text = NULL;
+        char boot_id[BOOT_ID_SIZE];
+        ssize_t n;
+
+        assert(root);
+        assert(table);
+
+        text = malloc(TEXT_MAX);
+        if (!text)
+                return -ENOMEM;
+        n = rootdir_read(root, BLOCK_LEDGER_PATH, text, TEXT_MAX);
+        if (n == -ENOENT)
+                return 0;
+        if (n < 0)
+                return (int) n;
+
+        if (rootdir_read_line(root, BOOT_ID_PATH, boot_id, sizeof(boot_id)) <= 0)
+                return -ENODATA;
+        return block_ledger_parse(text, (size_t) n, boot_id, table);
+}
+
+static int make_folder(const RootDir *root) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = rootdir_open(root, "run", O_PATH | O_DIRECTORY);
+        if (fd < 0)
+                return fd;
+        return mkdirat(fd, "memtide", 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int remove_file(const RootDir *root) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = rootdir_open(root, "run/memtide", O_PATH | O_DIRECTORY);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return fd;
+        return unlinkat(fd, "blocks", 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static bool is_empty(const BlockTable *table) {
+        for (size_t i = 0; i < table->n; i++)
+                if (table->records[i].administrators)
+                        return false;
+        return true;
+}
+
+int block_ledger_save(const RootDir *root, const BlockTable *table) {
+        _cleanup_close_ int fd = -EBADF;
+        char boot_id[BOOT_ID_SIZE];
+        int r;
+
+        assert(root);
+        assert(table);
+
+        if (is_empty(table))
+                return remove_file(root);
+        if (rootdir_read_line(root, BOOT_ID_PATH, boot_id, sizeof(boot_id)) <= 0)
+                return -ENODATA;
+
+        r = make_folder(root);
+        if (r < 0)
+                return r;
+        fd = rootdir_open(root, BLOCK_LEDGER_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+        if (fd < 0)
+                return fd;
+
+        if (dprintf(fd, "%s\n", boot_id) < 0)
+                return -errno;
+        for (size_t i = 0; i < table->n; i++) {
+                const BlockRecord *record = &table->records[i];
+
+                if (record->administrators &&
+                    dprintf(fd, "%" PRIu64 " %" PRIu64 "\n", record->number, record->identity) < 0)
+                        return -errno;
+        }
+        return 0;
+}
