@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Which VMs there are: names, vm.d, one look, and the watch. */
+
+#include "world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+
+#include "common/log.h"
+#include "common/units.h"
+#include "host-bridge/guests/discovery-scan.h"
+#include "host-bridge/guests/discovery.h"
+
+static void test_names(void **state) {
+        static const struct {
+                const char *name;
+                bool valid;
+        } cases[] = {
+                {"a", true},
+                {"web-1.example_X", true},
+                {"0", true},
+                {"-", true},
+                {"a.channel", true},
+                {"", false},
+                {".", false},
+                {"..", false},
+                {".hidden", false},
+                {"a/b", false},
+                {"a b", false},
+                {"a\n", false},
+                {"\x1b[31m", false},
+                {"\xc3\xbc", false},
+                {"123456789012345678901234567890123456789012345678901234567890123", true},
+                {"1234567890123456789012345678901234567890123456789012345678901234", false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (vm_name_is_valid(cases[i].name) != cases[i].valid)
+                        fail_msg("\"%s\"", cases[i].name);
+}
+
+/* -- a folder -------------------------------------------------------------------------------------- */
+
+typedef struct Fixture {
+        World world;
+        char vms[96], policies[96];
+        RootDir *root;
+        unsigned n_errors, n_warnings;
+        Discovery *discovery;
+        unsigned n_deliveries;
+        size_t n_vms;
+        DiscoveredVm vms_seen[16];
+} Fixture;
+
+static int setup(void **state) {
+        Fixture *f = calloc(1, sizeof(*f));
+
+        assert_non_null(f);
+        world_init(&f->world);
+        (void) snprintf(f->vms, sizeof(f->vms), "%s/vms", f->world.folder);
+        (void) snprintf(f->policies, sizeof(f->policies), "%s/vm.d", f->world.folder);
+        assert_int_equal(mkdir(f->vms, 0700), 0);
+        assert_int_equal(mkdir(f->policies, 0700), 0);
+        assert_int_equal(rootdir_new("/", &f->root), 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        (void) discovery_free(f->discovery);
+        (void) rootdir_free(f->root);
+        world_done(&f->world);
+        free(f);
+        return 0;
+}
+
+static void make_socket(const Fixture *f, const char *name) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_true(snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", f->vms, name) <
+                    (int) sizeof(address.sun_path));
+        assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        (void) close(fd);
+}
+
+static void write_policy(const Fixture *f, const char *name, const char *text) {
+        _cleanup_fclose_ FILE *file = NULL;
+        char path[256];
+
+        (void) snprintf(path, sizeof(path), "%s/%s", f->policies, name);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+}
+
+static void count_complaints(int level, const char *text, void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_errors += level == LOG_ERR;
+        f->n_warnings += level == LOG_WARNING;
+}
+
+static void test_policy_files(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                VmPolicy policy;
+        } cases[] = {
+                {"", 0, {}},
+                {"[VM]\n", 0, {}},
+                {"[VM]\nMax=device\n", 0, {.controlled = true, .max_bytes = UINT64_MAX}},
+                {"[VM]\nMax=4G\n", 0, {.controlled = true, .max_bytes = 4 * GIB}},
+                {"[VM]\nMin=512M\n", 0, {.has_min = true, .min_bytes = 512 * MIB}},
+                {"[VM]\nMin=1G\nMax=1G\n",
+                 0,
+                 {.controlled = true, .has_min = true, .min_bytes = GIB, .max_bytes = GIB}},
+                {"[VM]\nMin=2G\nMax=1G\n", -EINVAL, {}},
+                {"[VM]\nMax=0\n", -EINVAL, {}},
+                {"[VM]\nMax=Device\n", -EINVAL, {}},
+                {"[VM]\nMax=65T\n", -EINVAL, {}},
+                {"[VM]\nMin=much\n", -EINVAL, {}},
+                {"[VM]\nChannel="
+                 "12345678901234567890123456789012345678901234567890123456789012345678901234567890"
+                 "12345678901234567890123456789\n",
+                 -EINVAL,
+                 {}},
+                {"[VM]\nUnknown=1\n", 0, {}},
+        };
+        Fixture *f = *state;
+        char path[256];
+
+        (void) snprintf(path, sizeof(path), "%s/a.conf", f->policies);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                VmConfig config = {};
+                int r;
+
+                f->n_errors = 0;
+                write_policy(f, "a.conf", cases[i].text);
+                r = vm_config_load(f->root, path, &config, count_complaints, f);
+                if (r != cases[i].r || (r < 0) != (f->n_errors > 0) ||
+                    config.policy.controlled != cases[i].policy.controlled ||
+                    config.policy.has_min != cases[i].policy.has_min ||
+                    config.policy.min_bytes != cases[i].policy.min_bytes ||
+                    config.policy.max_bytes != cases[i].policy.max_bytes)
+                        fail_msg("%s: %d", cases[i].text, r);
+        }
+}
+
+static void test_policy_folder(void **state) {
+        Fixture *f = *state;
+        VmConfig *configs = NULL;
+        size_t n;
+
+        write_policy(f, "b.conf", "[VM]\nMax=device\n");
+        write_policy(f, "a.conf", "[VM]\nMax=1G\n");
+        write_policy(f, "bad.conf", "[VM]\nMax=no\n");
+        write_policy(f, "no name.conf", "[VM]\n");
+        write_policy(f, "README", "");
+        write_policy(f, ".hidden.conf", "[VM]\nMax=no\n");
+        assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, count_complaints, f),
+                         -EINVAL);
+        assert_int_equal(n, 2);
+        assert_string_equal(configs[0].name, "a");
+        assert_string_equal(configs[1].name, "b");
+        assert_int_equal(f->n_errors, 1);
+        assert_int_equal(f->n_warnings, 2);
+        free(configs);
+
+        configs = NULL;
+        assert_int_equal(vm_config_load_folder(f->root, "/nonexistent", &configs, &n, count_complaints, f),
+                         0);
+        assert_int_equal(n, 0);
+        free(configs);
+}
+
+static void test_scan(void **state) {
+        static const VmConfig configs[] = {
+                {.name = "elsewhere",
+                 .channel = "/x/c",
+                 .qmp = "/x/q",
+                 .policy = {.controlled = true, .max_bytes = GIB}},
+                {.name = "half", .qmp = "/x/h"},
+                {.name = "policy-only", .policy = {.controlled = true, .max_bytes = 2 * GIB}},
+                {.name = "two", .policy = {.has_min = true, .min_bytes = MIB}},
+        };
+        Fixture *f = *state;
+        _cleanup_free_ DiscoveredVm *vms = NULL;
+        char path[128];
+        size_t n;
+
+        make_socket(f, "two.channel");
+        make_socket(f, "two.qmp");
+        make_socket(f, "one.qmp");
+        make_socket(f, "half.channel");
+        make_socket(f, "half.qmp");
+        make_socket(f, ".x.qmp");
+        make_socket(f, "other.sock");
+        make_socket(f, ".qmp");
+        (void) snprintf(path, sizeof(path), "%s/file.qmp", f->vms);
+        assert_int_equal(mkdir(path, 0700), 0);
+
+        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs), false, &vms, &n), 0);
+        assert_int_equal(n, 4);
+        assert_string_equal(vms[0].name, "elsewhere");
+        assert_string_equal(vms[0].channel, "/x/c");
+        assert_int_equal(vms[0].policy.max_bytes, GIB);
+        assert_string_equal(vms[1].name, "half");
+        assert_string_equal(vms[1].qmp, "/x/h"); /* its file goes first */
+        assert_non_null(strstr(vms[1].channel, "/vms/half.channel"));
+        assert_string_equal(vms[2].name, "one");
+        assert_string_equal(vms[2].channel, "");
+        assert_string_equal(vms[3].name, "two");
+        assert_false(vms[3].policy.controlled);
+        free(vms);
+        vms = NULL;
+
+        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs), true, &vms, &n), 0);
+        assert_int_equal(vms[0].policy.max_bytes, GIB); /* --adopt does not override a file */
+        assert_true(vms[3].policy.controlled && vms[3].policy.max_bytes == UINT64_MAX);
+        assert_int_equal(vms[3].policy.min_bytes, MIB);
+        assert_int_equal(discovery_scan("/nonexistent", NULL, 0, true, &vms, &n), -ENOENT);
+}
+
+/* -- the watch ------------------------------------------------------------------------------------- */
+
+static void on_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_deliveries++;
+        f->n_vms = n;
+        assert_true(n <= ELEMENTSOF(f->vms_seen));
+        if (n > 0)
+                memcpy(f->vms_seen, vms, n * sizeof(*vms));
+}
+
+static int begin(Fixture *f) {
+        return discovery_new(f->world.event,
+                             &(DiscoveryOptions){.root = f->root,
+                                                 .vms_dir = f->vms,
+                                                 .policy_dir = f->policies},
+                             on_vms, f, &f->discovery);
+}
+
+static bool sees_one(void *userdata) {
+        return ((Fixture *) userdata)->n_vms == 1;
+}
+
+static bool sees_none(void *userdata) {
+        return ((Fixture *) userdata)->n_vms == 0;
+}
+
+static bool is_controlled(void *userdata) {
+        return ((Fixture *) userdata)->vms_seen[0].policy.controlled;
+}
+
+static void test_watch(void **state) {
+        Fixture *f = *state;
+        char path[128];
+
+        assert_int_equal(begin(f), 0);
+        world_idle(&f->world, 50);
+        assert_int_equal(f->n_deliveries, 1);
+
+        make_socket(f, "a.qmp");
+        assert_true(world_run(&f->world, sees_one, f, 2000));
+        write_policy(f, "a.conf", "[VM]\nMax=device\n");
+        assert_true(world_run(&f->world, is_controlled, f, 2000));
+
+        write_policy(f, "a.conf", "[VM]\nMax=wrong\n");
+        world_idle(&f->world, 60);
+        assert_true(is_controlled(f));
+
+        (void) snprintf(path, sizeof(path), "%s/a.qmp", f->vms);
+        assert_int_equal(unlink(path), 0);
+        assert_true(world_run(&f->world, sees_none, f, 2000));
+}
+
+static void test_burst_is_one_look(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(begin(f), 0);
+        world_idle(&f->world, 50);
+        for (unsigned i = 0; i < 10; i++) {
+                char name[32];
+
+                (void) snprintf(name, sizeof(name), "vm%u.qmp", i);
+                make_socket(f, name);
+        }
+        world_idle(&f->world, 80);
+        assert_int_equal(f->n_vms, 10);
+        assert_true(f->n_deliveries <= 3);
+}
+
+static void test_bad_policy_at_the_start(void **state) {
+        Fixture *f = *state;
+
+        write_policy(f, "a.conf", "[VM]\nMax=wrong\n");
+        assert_int_equal(begin(f), -EINVAL);
+}
+
+#define folder_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_names),
+                folder_test(test_policy_files),
+                folder_test(test_policy_folder),
+                folder_test(test_scan),
+                folder_test(test_watch),
+                folder_test(test_burst_is_one_look),
+                folder_test(test_bad_policy_at_the_start),
+        };
+
+        log_setup(LOG_TARGET_STDERR, LOG_CRIT);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
