@@ -120,6 +120,8 @@ static void feed_confirm(Vm *vm, const MessageResizeConfirm *confirm) {
         vm->guest.usable_bytes = usable;
         vm->guest.blocks_online = confirm->blocks_online;
         vm->guest.blocks_offline = confirm->blocks_offline;
+        if (vm->monitor_up)
+                (void) vmm_refresh(vm->vmm); /* a step is closed by both words */
         vm_feed(vm, &(ResizeEvent){
                             .kind = RESIZE_EVENT_CONFIRM,
                             .step = confirm->step,

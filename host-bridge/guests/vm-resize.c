@@ -101,7 +101,8 @@ static void note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
                 vm->last_grow_usec = now_usec;
                 vm->n_failures = 0;
                 vm->last_failure_usec = 0;
-        } else {
+        } else if (decision->result != RESULT_LOST) {
+                /* What was lost is no failure of growing: a new agent or monitor is not to wait in need. */
                 vm->last_failure_usec = now_usec;
                 vm->n_failures++;
         }
@@ -209,6 +210,7 @@ static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
                         arbiter_peak_bytes(&vm->peak, vm->env->arbiter.calm_before_shrink_usec, now_usec),
                 .last_refusal_usec = vm->last_refusal_usec,
                 .n_refusals = vm->n_refusals,
+                .held_until_usec = vm->held_until_usec,
                 .last_failure_usec = vm->last_failure_usec,
                 .n_failures = vm->n_failures,
         };
@@ -290,8 +292,6 @@ void vm_judge(Vm *vm, uint64_t now_usec) {
         verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
         if (!verdict.act)
                 arm_timer(vm, verdict.wake_usec);
-        else if (verdict.kind == DECISION_SHRINK && now_usec < vm->held_until_usec)
-                arm_timer(vm, vm->held_until_usec); /* asking would only cost the guest a reclaim */
         else if (verdict.kind == DECISION_DENY)
                 deny(vm, &verdict, now_usec);
         else
