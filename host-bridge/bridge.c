@@ -65,6 +65,7 @@ static const char *path_or_null(const char *path) {
 
 static void drop_vm(Bridge *bridge, VmEntry *entry) {
         log_info("VM %s: no more", entry->discovered.name);
+        assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         HASH_DEL(bridge->vms, entry);
         (void) vm_free(entry->vm);
         free(entry);
