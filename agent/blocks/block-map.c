@@ -8,12 +8,11 @@
  * The kernel shows zeroes for every address in /proc/iomem to a reader without CAP_SYS_ADMIN, and the agent is
  * meant to run without. For that case the firmware's map serves: it holds boot memory and DIMMs and never
  * virtio-mem (the driver adds its memory as driver-managed), so memory that it does not hold is virtio-mem's,
- * if the machine has such a device.
+ * if the machine has such a device. A DIMM that is just being added is in neither place for some milliseconds,
+ * and looks the same: has_dimm says that a block may be one.
  */
 
 #include <assert.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "agent/blocks/block.h"
@@ -28,9 +27,6 @@
 #define IOMEM_DEPTH    8U /* the kernel prints five levels */
 
 #define MEMMAP_PATH "sys/firmware/memmap"
-
-/* Blocks of one DIMM that are looked for: 128 GiB in the smallest of x86. */
-#define DIMM_BLOCKS_MAX 1024U
 
 typedef struct Resource { /* one line of proc/iomem */
         unsigned depth;
@@ -161,7 +157,14 @@ static int read_hidden(const RootDir *root, BlockMap *map) {
         if (r < 0)
                 return r;
         map->has_virtio_mem = r > 0;
-        return map->has_virtio_mem ? memmap_read(root, map) : 0;
+        if (!map->has_virtio_mem)
+                return 0;
+
+        r = block_any_dimm(root);
+        if (r < 0)
+                return r;
+        map->has_dimm = r > 0;
+        return memmap_read(root, map);
 }
 
 int block_map_read(const RootDir *root, BlockMap *ret) {
@@ -195,69 +198,6 @@ int block_map_read(const RootDir *root, BlockMap *ret) {
 
 /* -- one block ------------------------------------------------------------------------------------- */
 
-#define DIMM_NAME_SIZE 64U
-
-/*
- * The name of the ACPI memory device that the block links to, such as "PNP0C80:00".
- * Returns 1, 0 if it links to none, or -errno.
- */
-static int dimm_name_read(const RootDir *root, uint64_t number, char ret[static DIMM_NAME_SIZE]) {
-        _cleanup_close_ int fd = -EBADF;
-        char path[128], target[4096];
-        const char *name;
-        ssize_t n;
-
-        (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%" PRIu64 "/firmware_node", number);
-        fd = rootdir_open(root, path, O_PATH | O_NOFOLLOW);
-        if (fd == -ENOENT)
-                return 0;
-        if (fd < 0)
-                return fd;
-
-        n = readlinkat(fd, "", target, sizeof(target) - 1);
-        if (n < 0)
-                return -errno;
-        target[n] = '\0';
-
-        name = strrchr(target, '/');
-        name = name ? name + 1 : target;
-        if (strncmp(name, "PNP0C80:", STRLEN("PNP0C80:")) != 0 || strlen(name) >= DIMM_NAME_SIZE)
-                return 0;
-        memcpy(ret, name, strlen(name) + 1);
-        return 1;
-}
-
-static bool belongs_to(const RootDir *root, uint64_t number, const char *dimm) {
-        char name[DIMM_NAME_SIZE];
-
-        return dimm_name_read(root, number, name) > 0 && strcmp(name, dimm) == 0;
-}
-
-int block_dimm_extent(const RootDir *root, uint64_t number, uint64_t *ret_first, uint64_t *ret_last) {
-        uint64_t first = number, last = number;
-        char dimm[DIMM_NAME_SIZE];
-        int r;
-
-        assert(root);
-        assert(ret_first);
-        assert(ret_last);
-
-        r = dimm_name_read(root, number, dimm);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return -ENOENT;
-
-        while (first > 0 && last - first < DIMM_BLOCKS_MAX && belongs_to(root, first - 1, dimm))
-                first--;
-        while (last - first < DIMM_BLOCKS_MAX && belongs_to(root, last + 1, dimm))
-                last++;
-
-        *ret_first = first;
-        *ret_last = last;
-        return 0;
-}
-
 static bool is_virtio_mem(const BlockMap *map, uint64_t start, uint64_t end) {
         for (size_t i = 0; i < map->n_ranges; i++) {
                 const BlockRange *range = &map->ranges[i];
@@ -272,7 +212,6 @@ static bool is_virtio_mem(const BlockMap *map, uint64_t start, uint64_t end) {
 
 int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_bytes, const BlockMap *map,
                     BlockKind *ret) {
-        char dimm[DIMM_NAME_SIZE];
         uint64_t start, identity;
         int r;
 
@@ -281,7 +220,7 @@ int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_by
         assert(ret);
         assert(block_size_bytes > 0);
 
-        r = dimm_name_read(root, number, dimm);
+        r = block_is_dimm(root, number);
         if (r < 0)
                 return r;
         if (r == 0) { /* no link: is there a block at all? */

@@ -62,6 +62,7 @@ typedef struct BlockRange {
 typedef struct BlockMap {
         bool hidden;         /* ranges are those of the firmware's map */
         bool has_virtio_mem; /* there is such a device */
+        bool has_dimm;       /* if hidden: some slot is filled, so a new block's link may still be to come */
         BlockRange ranges[BLOCK_RANGES_MAX];
         size_t n_ranges;
 } BlockMap;
@@ -78,6 +79,12 @@ int block_map_read(const RootDir *root, BlockMap *ret);
 /* What kind of memory the block is. Returns 0, -ENOENT if the block is gone, or -errno. */
 int block_kind_read(const RootDir *root, uint64_t number, uint64_t block_size_bytes, const BlockMap *map,
                     BlockKind *ret);
+
+/* Does the block link to an ACPI memory device? Returns 1, 0 or -errno. */
+int block_is_dimm(const RootDir *root, uint64_t number);
+
+/* Is any DIMM plugged? Returns 1, 0 or -errno. Allocates while it runs. */
+int block_any_dimm(const RootDir *root);
 
 /* First and last block of the DIMM that the block is of. Returns 0, -ENOENT if it is of none, or -errno. */
 int block_dimm_extent(const RootDir *root, uint64_t number, uint64_t *ret_first, uint64_t *ret_last);

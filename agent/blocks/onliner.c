@@ -39,6 +39,9 @@ static const uint64_t online_retry_usec[] = {1 * USEC_PER_SEC, 5 * USEC_PER_SEC,
 static const uint64_t kind_retry_usec[] = {2 * USEC_PER_MSEC,   10 * USEC_PER_MSEC, 50 * USEC_PER_MSEC,
                                            200 * USEC_PER_MSEC, 1 * USEC_PER_SEC,   5 * USEC_PER_SEC};
 
+/* Looks after which a kind that might be another is believed. */
+#define SURE_AFTER_LOOKS 2U
+
 static uint64_t monotonic_usec(void) {
         struct timespec ts;
 
@@ -65,11 +68,15 @@ static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction
 }
 
 static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
-        int r = block_survey_kind(&onliner->survey, record->number, &record->kind);
+        bool sure;
+        int r;
 
+        r = block_survey_kind(&onliner->survey, record->number, &record->kind, &sure);
         if (r < 0)
                 return r;
-        record->kind_known = record->kind != BLOCK_KIND_OTHER;
+
+        record->kind_known =
+                sure || (record->kind != BLOCK_KIND_OTHER && record->n_tries >= SURE_AFTER_LOOKS);
         if (record->kind_known)
                 record->n_tries = 0; /* they count attempts to online from here on */
         return 0;

@@ -46,10 +46,11 @@ void block_survey_expire(BlockSurvey *survey) {
         survey->map_is_fresh = false;
 }
 
-int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret) {
+int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret, bool *ret_sure) {
         int r;
 
         assert(survey);
+        assert(ret_sure);
 
         if (!survey->map_is_fresh) {
                 r = block_map_read(survey->root, &survey->map);
@@ -59,7 +60,12 @@ int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret) {
                 }
                 survey->map_is_fresh = true;
         }
-        return block_kind_read(survey->root, number, survey->block_size_bytes, &survey->map, ret);
+
+        r = block_kind_read(survey->root, number, survey->block_size_bytes, &survey->map, ret);
+        if (r < 0)
+                return r;
+        *ret_sure = *ret == BLOCK_KIND_DIMM || (*ret == BLOCK_KIND_VIRTIO_MEM && !survey->map.has_dimm);
+        return 0;
 }
 
 /* An empty balance makes the policy choose the kernel's zone, which serves every use. */

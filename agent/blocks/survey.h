@@ -26,8 +26,11 @@ void block_survey_done(BlockSurvey *survey);
 /* What was read of the machine's map is old from now on. */
 void block_survey_expire(BlockSurvey *survey);
 
-/* Returns 0, -ENOENT if the block is gone, or -errno. */
-int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret);
+/*
+ * ret_sure is false if a block of this kind may turn out to be a DIMM's a moment later.
+ * Returns 0, -ENOENT if the block is gone, or -errno.
+ */
+int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret, bool *ret_sure);
 
 /*
  * The zone for the block by policy and the present balance. A DIMM is one: its blocks follow the first, which is

@@ -385,6 +385,33 @@ static void test_late_link(void **state) {
         assert_int_equal(fake_kernel.n_writes, 1);
 }
 
+/* Where iomem is hidden, a DIMM's block without its link yet looks like virtio-mem's. */
+static void test_late_link_hidden(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new();
+
+        tree_write(stage->tree, "proc/iomem", "00000000-00000000 : System RAM\n");
+        tree_write(stage->tree, "sys/bus/virtio/devices/virtio0/device", "0x0018\n");
+        tree_write(stage->tree, "sys/firmware/memmap/0/start", "0x0\n");
+        tree_write(stage->tree, "sys/firmware/memmap/0/end", "0x1fffffff\n");
+        tree_write(stage->tree, "sys/bus/acpi/devices/PNP0C80:00/status", "0\n");
+        start(stage, &online_all);
+        fake_kernel_add_block(32, NULL);
+        hint(stage, 32);
+        expect(stage, "seen 32 virtio-mem; onlined 32 movable"); /* no slot is filled: at once */
+
+        tree_write(stage->tree, "sys/bus/acpi/devices/PNP0C80:00/status", "15\n");
+        fake_kernel_add_block(70, NULL);
+        fake_kernel_add_block(33, NULL);
+        hint(stage, 70);
+        hint(stage, 33);
+        expect(stage, "");
+        stage->now_usec += 2 * USEC_PER_MSEC;
+        expect(stage, "");
+        tree_link(stage->tree, BLOCK_FOLDER "/memory70/firmware_node", "../../../PNP0C80:00");
+        stage->now_usec += 10 * USEC_PER_MSEC;
+        expect(stage, "seen 33 virtio-mem; onlined 33 movable; seen 70 dimm; onlined 70 movable");
+}
+
 static void test_kernel_is_the_onliner(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new();
 
@@ -523,13 +550,21 @@ static void test_many_blocks(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_coldplug),      cmocka_unit_test(test_event),
-                cmocka_unit_test(test_removal),       cmocka_unit_test(test_administrators),
-                cmocka_unit_test(test_restart),       cmocka_unit_test(test_ledger_texts),
-                cmocka_unit_test(test_going_offline), cmocka_unit_test(test_retries),
-                cmocka_unit_test(test_late_link),     cmocka_unit_test(test_kernel_is_the_onliner),
-                cmocka_unit_test(test_observe_only),  cmocka_unit_test(test_zones),
-                cmocka_unit_test(test_slow_write),    cmocka_unit_test(test_unreadable_state),
+                cmocka_unit_test(test_coldplug),
+                cmocka_unit_test(test_event),
+                cmocka_unit_test(test_removal),
+                cmocka_unit_test(test_administrators),
+                cmocka_unit_test(test_restart),
+                cmocka_unit_test(test_ledger_texts),
+                cmocka_unit_test(test_going_offline),
+                cmocka_unit_test(test_retries),
+                cmocka_unit_test(test_late_link),
+                cmocka_unit_test(test_late_link_hidden),
+                cmocka_unit_test(test_kernel_is_the_onliner),
+                cmocka_unit_test(test_observe_only),
+                cmocka_unit_test(test_zones),
+                cmocka_unit_test(test_slow_write),
+                cmocka_unit_test(test_unreadable_state),
                 cmocka_unit_test(test_many_blocks),
         };
 
