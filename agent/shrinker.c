@@ -15,8 +15,8 @@
 #include "common/log.h"
 #include "common/units.h"
 
-/* The answer has to be back before the deadline. */
-#define SHRINKER_ANSWER_USEC (50 * USEC_PER_MSEC)
+/* The answer has to be back before the deadline: five samples in flight. */
+#define SHRINKER_ANSWER_USEC (100 * USEC_PER_MSEC)
 /*
  * The request's deadline is that of the answer. What is offered is watched for as long as the host may still
  * take it: longer than its own patience without progress, which is 5 s.
@@ -155,6 +155,13 @@ static void shrinker_abandon(Shrinker *shrinker) {
         reclaim_cancel(shrinker->reclaim);
 }
 
+/* A single write may outlast the deadline; what it has freed by then is still worth an offer. */
+static void shrinker_mind_deadline(Shrinker *shrinker, uint64_t now_usec) {
+        if (shrinker->reclaiming && !shrinker->abandoned && shrinker->state.open &&
+            now_usec >= u64_sub(shrinker->state.ask.deadline_usec, SHRINKER_ANSWER_USEC))
+                reclaim_cancel(shrinker->reclaim);
+}
+
 static void shrinker_confirm(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
                              const Snapshot *now) {
         Message message = {
@@ -181,6 +188,7 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
         assert(shrinker);
         assert(now);
 
+        shrinker_mind_deadline(shrinker, now->now_usec);
         ask = shrinker->state.ask; /* the verdict may close the step */
         plan = shrink_watch(&shrinker->config, &shrinker->state, now);
 

@@ -2,6 +2,7 @@
 """A fixture's /proc and /sys that a test can move: memory comes, goes, is used and reclaimed."""
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shutil
@@ -30,7 +31,9 @@ class MachineTree:
         self.total, self.available, self.free = total, available, free
         self.stall_usec = 0
         self.reclaimed: list[int] = []  # what was asked of memory.reclaim
-        self.reclaim_gain = 1.0         # what it brings, of what was asked
+        self._gate = threading.Event()  # memory.reclaim goes on
+        self._gate.set()
+        self._reclaim_fd = -1
         self.write()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,21 +79,29 @@ class MachineTree:
         os.ftruncate(fd, len(text))
         os.close(fd)
 
+    def hold_reclaim(self) -> None:
+        """Lets the agent's next write to memory.reclaim block, as the kernel's does while it works."""
+        self._gate.clear()
+        os.write(self._reclaim_fd, b" " * 4095)
+
+    def release_reclaim(self, freed: int) -> None:
+        self.free += freed
+        self.write()
+        self._gate.set()
+
     def _serve_reclaim(self) -> None:
-        """memory.reclaim is a pipe: the agent's writes are heard, and memory becomes free."""
+        """memory.reclaim is a pipe of one page: the agent's writes are heard, and can be held up."""
         path = self.path / "sys/fs/cgroup/memory.reclaim"
         path.parent.mkdir(parents=True)
         os.mkfifo(path)
-        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        fd = self._reclaim_fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
 
         def serve() -> None:
             while not self._stop.is_set():
-                if not select.select([fd], [], [], 0.05)[0]:
+                if not select.select([fd], [], [], 0.05)[0] or not self._gate.wait(0.05):
                     continue
-                for number in os.read(fd, 4096).split():
-                    self.reclaimed.append(int(number))
-                    self.free += int(int(number) * self.reclaim_gain)
-                self.write()
+                self.reclaimed += [int(number) for number in os.read(fd, 4096).split()]
             os.close(fd)
 
         self._thread = threading.Thread(target=serve, daemon=True)

@@ -55,23 +55,69 @@ def test_free_memory_is_offered_at_once(guest):
 
 
 def test_what_is_not_free_is_reclaimed_first(guest):
+    """And the agent goes on looking while the kernel works."""
+    guest.bridge.interval_usec = 5_000_000
     guest.start(free=20 * MIB)
     settle(guest)
+    guest.machine.hold_reclaim()
+    mark = guest.bridge.mark()
     shrink(guest)
+    time.sleep(0.5)
+    assert not guest.bridge.all("shrink_offer", since=mark)
+    assert len(guest.bridge.all("report", since=mark)) >= 5
+    guest.machine.release_reclaim(300 * MIB)
     offer = guest.bridge.wait("shrink_offer")
-    assert offer.offered_bytes == 64 * MIB and offer.reclaimed_bytes > 0
-    assert sum(guest.machine.reclaimed) >= offer.reclaimed_bytes
+    assert (offer.offered_bytes, offer.reclaimed_bytes) == (64 * MIB, 300 * MIB)
+    time.sleep(0.3)
+    assert 64 * MIB <= sum(guest.machine.reclaimed) <= 300 * MIB
     assert max(guest.machine.reclaimed) <= 16 * MIB
 
 
 def test_reclaim_in_vain_is_a_refusal(guest):
     guest.start(free=20 * MIB)
     settle(guest)
-    guest.machine.reclaim_gain = 0.1
     shrink(guest)
     offer = guest.bridge.wait("shrink_offer")
     assert (offer.offered_bytes, offer.reason) == (0, pb.REFUSAL_NOT_FREED)
     assert offer.hold_usec == 1_000_000
+
+
+def test_a_reclaim_that_takes_too_long_is_cut_short(guest):
+    guest.start(free=20 * MIB)
+    settle(guest)
+    guest.machine.hold_reclaim()
+    shrink(guest, seconds=0.6)
+    offer = guest.bridge.wait("shrink_offer")
+    assert (offer.offered_bytes, offer.reason) == (0, pb.REFUSAL_NOT_FREED)
+    guest.machine.release_reclaim(300 * MIB)
+    time.sleep(1.1)
+    mark = guest.bridge.mark()
+    shrink(guest, number=10)
+    assert guest.bridge.wait("shrink_offer", since=mark).offered_bytes == 64 * MIB
+
+
+def test_a_lost_host_ends_the_reclaim(guest):
+    guest.start(free=20 * MIB)
+    settle(guest)
+    guest.machine.hold_reclaim()
+    shrink(guest)
+    time.sleep(0.2)
+    mark = guest.bridge.mark()
+    guest.bridge.disconnect()
+    guest.bridge.wait("report", since=mark)
+    guest.machine.release_reclaim(300 * MIB)
+    shrink(guest, number=10)
+    offer = guest.bridge.wait("shrink_offer", since=mark)
+    assert (offer.id, offer.offered_bytes) == (10, 64 * MIB)
+
+
+def test_ends_cleanly_while_the_kernel_reclaims(guest):
+    guest.start(free=20 * MIB)
+    settle(guest)
+    guest.machine.hold_reclaim()
+    shrink(guest)
+    time.sleep(0.3)
+    assert guest.stop() == 0
 
 
 def test_a_shrink_below_the_margin_is_refused_by_arithmetic(guest):
