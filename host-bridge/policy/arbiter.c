@@ -126,6 +126,8 @@ static ArbiterVerdict judge_shrink(const ArbiterConfig *config, const ArbiterVm 
         due_usec = u64_max(due_usec,
                            held_until(vm->last_refusal_usec, doubled(config->hold_after_refusal_usec,
                                                                      vm->n_refusals, REFUSAL_DOUBLINGS_MAX)));
+        /* To ask before the guest will answer otherwise would only make our own hold longer. */
+        due_usec = u64_max(due_usec, vm->held_until_usec);
         if (now_usec < due_usec)
                 return wait_until(due_usec);
         return verdict(DECISION_SHRINK, RULE_SHRINK_IDLE, take);
@@ -152,26 +154,32 @@ static uint64_t slot_usec(uint64_t window_usec) {
         return u64_max(window_usec / (ARBITER_PEAK_SLOTS - 1), 1);
 }
 
+/* Empties the slots that have passed since the newest. */
+static void peak_advance(ArbiterPeak *peak, uint64_t slot) {
+        for (uint64_t i = u64_min(u64_sub(slot, peak->newest), ARBITER_PEAK_SLOTS); i > 0; i--)
+                peak->high_bytes[(slot - i + 1) % ARBITER_PEAK_SLOTS] = 0;
+        peak->newest = u64_max(peak->newest, slot);
+}
+
 void arbiter_peak_note(ArbiterPeak *peak, uint64_t window_usec, uint64_t demand_bytes, uint64_t now_usec) {
-        uint64_t slot = now_usec / slot_usec(window_usec);
+        uint64_t i;
 
-        if (slot > peak->newest) {
-                uint64_t passed = u64_min(slot - peak->newest, ARBITER_PEAK_SLOTS);
-
-                for (uint64_t i = 0; i < passed; i++)
-                        peak->slot_bytes[(slot - i) % ARBITER_PEAK_SLOTS] = 0;
-                peak->newest = slot;
-        }
-        peak->slot_bytes[peak->newest % ARBITER_PEAK_SLOTS] =
-                u64_max(peak->slot_bytes[peak->newest % ARBITER_PEAK_SLOTS], demand_bytes);
+        peak_advance(peak, now_usec / slot_usec(window_usec));
+        i = peak->newest % ARBITER_PEAK_SLOTS;
+        peak->low_bytes[i] =
+                peak->high_bytes[i] > 0 ? u64_min(peak->low_bytes[i], demand_bytes) : demand_bytes;
+        peak->high_bytes[i] = u64_max(peak->high_bytes[i], demand_bytes);
 }
 
 uint64_t arbiter_peak_bytes(const ArbiterPeak *peak, uint64_t window_usec, uint64_t now_usec) {
         ArbiterPeak now = *peak;
-        uint64_t bytes = 0;
+        uint64_t high = 0, low = UINT64_MAX;
 
-        arbiter_peak_note(&now, window_usec, 0, now_usec);
+        peak_advance(&now, now_usec / slot_usec(window_usec));
         for (unsigned i = 0; i < ARBITER_PEAK_SLOTS; i++)
-                bytes = u64_max(bytes, now.slot_bytes[i]);
-        return bytes;
+                if (now.high_bytes[i] > 0) {
+                        high = u64_max(high, now.high_bytes[i]);
+                        low = u64_min(low, now.low_bytes[i]);
+                }
+        return u64_add(high, u64_sub(high, low) / 4);
 }

@@ -37,6 +37,7 @@ typedef struct ArbiterVm {
         uint64_t last_grow_usec;     /* when a grow closed; 0 = never */
         uint64_t last_refusal_usec;  /* when a shrink closed other than done; 0 = never */
         unsigned n_refusals;         /* in a row: the hold doubles, up to 16 times */
+        uint64_t held_until_usec;    /* the guest has said that it refuses until then; 0 = it has not */
         uint64_t last_failure_usec;  /* when a grow brought nothing (timeout, failed, lost); 0 = never */
         unsigned n_failures;         /* in a row: 1 s, doubling to 64 s, until it is tried again */
         uint64_t block_bytes;        /* memory_model_block_bytes(): grants are multiples of it */
@@ -47,18 +48,21 @@ typedef struct ArbiterVm {
 #define ARBITER_PEAK_SLOTS 8U
 
 /*
- * The highest demand of the last window (calm_before_shrink_usec, and up to a seventh more): a guest that breathes is not
+ * The demand of the last window (calm_before_shrink_usec, and up to a seventh more): a guest that breathes is not
  * shrunk while it breathes out. Embedded by the caller, zero-initialised.
  */
 typedef struct ArbiterPeak {
-        uint64_t slot_bytes[ARBITER_PEAK_SLOTS];
+        uint64_t high_bytes[ARBITER_PEAK_SLOTS], low_bytes[ARBITER_PEAK_SLOTS]; /* high 0: nothing is known */
         uint64_t newest; /* number of the newest slot, of window / 7 since the clock's zero */
 } ArbiterPeak;
 
 /* Takes the demand of one report. */
 void arbiter_peak_note(ArbiterPeak *peak, uint64_t window_usec, uint64_t demand_bytes, uint64_t now_usec);
 
-/* The highest demand of the window that ends now; 0 if nothing is known of it. */
+/*
+ * What the guest is to keep: the highest demand of the window that ends now, and a quarter of its swing, because
+ * the true peak of a load that moves lies between two reports. 0 if nothing is known.
+ */
 uint64_t arbiter_peak_bytes(const ArbiterPeak *peak, uint64_t window_usec, uint64_t now_usec);
 
 typedef struct ArbiterVerdict {

@@ -27,6 +27,7 @@ typedef struct Row {
                 uint64_t budget, others;
                 uint64_t calm_since, last_grow, last_refusal, last_failure;
                 unsigned n_refusals, n_failures;
+                uint64_t held_until;
         } with;
         bool act;
         DecisionKind kind;
@@ -75,6 +76,7 @@ static ArbiterVerdict judge(const Row *row) {
                 .last_grow_usec = row->with.last_grow * USEC_PER_SEC,
                 .last_refusal_usec = row->with.last_refusal * USEC_PER_SEC,
                 .n_refusals = row->with.n_refusals,
+                .held_until_usec = row->with.held_until * USEC_PER_SEC,
                 .last_failure_usec = row->with.last_failure * USEC_PER_SEC,
                 .n_failures = row->with.n_failures,
                 .block_bytes = or (row->with.block, 2) * MIB,
@@ -164,6 +166,8 @@ static const Row rows[] = {
         {"held no longer", URGENCY_NONE, -300, {.last_grow = 880}, SHRINKS(300)},
         {"held after a refusal", URGENCY_NONE, -300, {.last_refusal = 900, .n_refusals = 1}, WAITS(1020)},
         {"doubling", URGENCY_NONE, -300, {.last_refusal = 900, .n_refusals = 3}, WAITS(900 + 480)},
+        {"held by the guest for longer",
+         URGENCY_NONE, -300, {.last_refusal = 900, .n_refusals = 1, .held_until = 1200}, WAITS(1200)},
         {"up to 16 times", URGENCY_NONE, -300, {.last_refusal = 900, .n_refusals = 77}, WAITS(900 + 1920)},
         {"the last of several holds counts",
          URGENCY_NONE, -300, {.calm_since = 999, .last_grow = 990, .last_refusal = 900, .n_refusals = 1}, WAITS(1110)},
@@ -211,19 +215,21 @@ static void test_peak(void **state) {
         ArbiterPeak peak = {};
 
         assert_int_equal(arbiter_peak_bytes(&peak, window, 1000), 0);
-        arbiter_peak_note(&peak, window, 5, 1000);
-        arbiter_peak_note(&peak, window, 9, 1005);
-        arbiter_peak_note(&peak, window, 2, 1010);
-        assert_int_equal(arbiter_peak_bytes(&peak, window, 1010), 9);
-        assert_int_equal(arbiter_peak_bytes(&peak, window, 1005 + window), 9); /* the whole window */
-        assert_int_equal(arbiter_peak_bytes(&peak, window, 1080), 2);
+        arbiter_peak_note(&peak, window, 500, 1000);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1000), 500);
+        arbiter_peak_note(&peak, window, 900, 1005);
+        arbiter_peak_note(&peak, window, 200, 1010);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1010), 900 + 700 / 4);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1005 + window),
+                         900 + 700 / 4); /* the whole window */
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 1080), 200);
         assert_int_equal(arbiter_peak_bytes(&peak, window, 1090), 0);
-        arbiter_peak_note(&peak, window, 3, 999999);
-        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 3);
-        arbiter_peak_note(&peak, window, 7, 5); /* a clock that runs back is now */
-        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 7);
-        arbiter_peak_note(&peak, 0, 8, UINT64_MAX); /* no window: the latest alone */
-        assert_int_equal(arbiter_peak_bytes(&peak, 0, UINT64_MAX), 8);
+        arbiter_peak_note(&peak, window, 300, 999999);
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 300);
+        arbiter_peak_note(&peak, window, 700, 5); /* a clock that runs back is now */
+        assert_int_equal(arbiter_peak_bytes(&peak, window, 999999), 700 + 400 / 4);
+        arbiter_peak_note(&peak, 0, 800, UINT64_MAX); /* no window: the latest alone */
+        assert_int_equal(arbiter_peak_bytes(&peak, 0, UINT64_MAX), 800);
 }
 
 static uint64_t draw(uint64_t *seed) {
