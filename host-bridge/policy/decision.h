@@ -74,7 +74,7 @@ typedef struct Decision {
         uint64_t requested_bytes; /* asked of the hypervisor so far */
         int64_t confirmed_bytes;  /* by the guest: usable now less usable before */
         DecisionResult result;
-        RefusalReason refusal; /* of RESULT_REFUSED */
+        RefusalReason refusal; /* of RESULT_REFUSED, or of what ended RESULT_PARTIAL */
         uint64_t alarm_usec, request_usec, accepted_usec, first_confirm_usec, closed_usec;
         uint64_t guest_stall_usec; /* growth of the guest's PSI some total meanwhile, by its confirmations */
 } Decision;

@@ -35,9 +35,10 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event);
 
-/* The guest has confirmed the whole step; the hypervisor says that it has done all of it. */
+/* The guest has confirmed the whole step; the hypervisor says that it has done all of it; how much of it. */
 bool resize_step_is_confirmed(const Resize *resize);
 bool resize_step_is_fulfilled(const Resize *resize);
+uint64_t resize_step_moved_bytes(const Resize *resize);
 ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
 
 /* Adds the open step's stall to the decision, once. */
@@ -49,8 +50,8 @@ void resize_spare_present(Resize *resize);
 /* Sends the open step as it is: first, as a kick, as a retry. */
 ResizeAction resize_command(Resize *resize, uint64_t now_usec);
 
-/* A copy of the hypervisor's word, never older than what the guest has confirmed. */
-void resize_take_model(Resize *resize, const MemoryModel *model);
+/* A copy of the hypervisor's word, never older than what was closed. */
+ResizeAction resize_take_model(Resize *resize, const ResizeEvent *event);
 
 /* Gives up what has not come: the request becomes what is there, then the resize ends as partial or timeout. */
 ResizeAction resize_adopt(Resize *resize, uint64_t now_usec);

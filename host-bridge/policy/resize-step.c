@@ -3,7 +3,7 @@
 /*
  * The open step of a resize. It is planned from the hypervisor's latest word, bounded by what has been
  * asked already (so that no rounding adds up beyond the grant), and closed when the hypervisor has taken the
- * command and the guest has confirmed the bytes, in either order.
+ * command, the guest has confirmed the bytes and a reading does not contradict it, in any order.
  *
  * The hypervisor's events come at most once a second (kernel-qemu.md 9.1), steps several times as fast: a closed
  * step is therefore written into the local copy of the model. Waiting for a fresh reading instead would make
@@ -166,20 +166,37 @@ ResizeAction resize_command(Resize *resize, uint64_t now_usec) {
         };
 }
 
-bool resize_step_is_confirmed(const Resize *resize) {
-        uint64_t bytes = resize_step_bytes(resize);
+/* What a step may be short of and still count as whole. */
+static uint64_t tolerance_bytes(const Resize *resize) {
+        return u64_min(TOLERANCE_BYTES, resize_step_bytes(resize) / 2);
+}
 
-        return u64_add(resize->step_confirmed_bytes, u64_min(TOLERANCE_BYTES, bytes / 2)) >= bytes;
+bool resize_step_is_confirmed(const Resize *resize) {
+        return u64_add(resize->step_confirmed_bytes, tolerance_bytes(resize)) >= resize_step_bytes(resize);
+}
+
+uint64_t resize_step_moved_bytes(const Resize *resize) {
+        const PlanStep *step = &resize->step;
+        PlanStep so_far = *step;
+
+        so_far.to_bytes = step->actuator == ACTUATOR_BALLOON
+                                  ? memory_model_balloon_bytes(&resize->model)
+                                  : resize->model.virtio_mem[step->device].size_bytes;
+        return resize->growing == (plan_step_delta_bytes(&so_far) > 0)
+                       ? resize_magnitude(plan_step_delta_bytes(&so_far))
+                       : 0;
 }
 
 bool resize_step_is_fulfilled(const Resize *resize) {
-        const PlanStep *step = &resize->step;
-        uint64_t inflated = memory_model_balloon_bytes(&resize->model), size;
+        return u64_add(resize_step_moved_bytes(resize), tolerance_bytes(resize)) >= resize_step_bytes(resize);
+}
 
-        if (step->actuator == ACTUATOR_BALLOON)
-                return resize->growing ? inflated <= step->to_bytes : inflated >= step->to_bytes;
-        size = resize->model.virtio_mem[step->device].size_bytes;
-        return resize->growing ? size >= step->to_bytes : size <= step->to_bytes;
+/* The guest has it, and it can have it: a guest that confirms what nobody gave would set the pace of our commands. */
+static ResizeAction close_if_whole(Resize *resize, const ResizeEvent *event) {
+        return resize->phase == RESIZE_CONFIRMING && resize_step_is_confirmed(resize) &&
+                               resize_step_is_fulfilled(resize)
+                       ? resize_close_step(resize, event)
+                       : resize_wait();
 }
 
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {
@@ -191,7 +208,7 @@ ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {
                 resize->decision.accepted_usec = event->now_usec;
         resize->phase = RESIZE_CONFIRMING;
         resize->progress_usec = event->now_usec;
-        return resize_step_is_confirmed(resize) ? resize_close_step(resize, event) : resize_wait();
+        return close_if_whole(resize, event);
 }
 
 ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
@@ -213,9 +230,7 @@ ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
                 resize->progress_bytes = resize->step_confirmed_bytes;
                 resize->progress_usec = event->now_usec;
         }
-        return resize->phase == RESIZE_CONFIRMING && resize_step_is_confirmed(resize)
-                       ? resize_close_step(resize, event)
-                       : resize_wait();
+        return close_if_whole(resize, event);
 }
 
 /* Moves the local model forward to the end of step; a reading that is further already stays. */
@@ -235,10 +250,11 @@ static void advance_model(MemoryModel *model, const PlanStep *step, bool growing
         }
 }
 
-void resize_take_model(Resize *resize, const MemoryModel *model) {
-        resize->model = *model;
+ResizeAction resize_take_model(Resize *resize, const ResizeEvent *event) {
+        resize->model = *event->model;
         /* A reading that had begun before the step was closed may end after it. */
         advance_model(&resize->model, &resize->closed_step, resize->growing);
+        return close_if_whole(resize, event);
 }
 
 void resize_count_stall(Resize *resize) {

@@ -92,9 +92,10 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
         uint64_t low = u64_min(step->from_bytes, step->to_bytes),
                  high = u64_max(step->from_bytes, step->to_bytes);
         uint64_t reached = u64_clamp(reached_bytes(resize), low, high);
+        /* Of what is kept the guest's word counts for more than the hypervisor's, of what is claimed for no more. */
+        uint64_t claimed = u64_min(resize->step_confirmed_bytes, resize_step_moved_bytes(resize));
 
-        resize->closed_bytes += resize->growing ? u64_delta(resize->step_confirmed_bytes, 0)
-                                                : u64_delta(0, resize->step_confirmed_bytes);
+        resize->closed_bytes += resize->growing ? u64_delta(claimed, 0) : u64_delta(0, claimed);
         resize_count_stall(resize);
         resize->pending_result = resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_TIMEOUT;
         resize->n_retries = 0;

@@ -104,8 +104,7 @@ static ResizeAction on_model(Resize *resize, const ResizeEvent *event) {
         if (!memory_model_is_sane(event->model) ||
             !memory_model_same_devices(event->model, &resize->original))
                 return resize_finish(resize, RESULT_LOST, event->now_usec);
-        resize_take_model(resize, event->model);
-        return resize_wait();
+        return resize_take_model(resize, event);
 }
 
 static ResizeAction on_veto(Resize *resize, const ResizeEvent *event) {
@@ -154,7 +153,8 @@ static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) 
                 return resize_restore(resize, RESULT_SILENT, event->now_usec);
         if (event->now_usec >= step_deadline_usec(resize)) {
                 resize->n_unanswered = 0; /* whatever has not been answered by now will not be */
-                return resize_step_is_confirmed(resize) || is_short(resize)
+                return (resize_step_is_confirmed(resize) && resize_step_is_fulfilled(resize)) ||
+                                       is_short(resize)
                                ? resize_close_step(resize, event)
                                : resize_adopt(resize, event->now_usec);
         }

@@ -8,7 +8,8 @@
  *  grow:    COMMAND (notice first) -> accepted -> the guest confirms -> next step or FINISH
  *  shrink:  ASK -> offer -> COMMAND -> the guest confirms -> ASK of the next step or FINISH
  *           veto, silence (300 ms in flight), urgency: COMMAND that restores the original -> FINISH
- * A step is closed by the guest's confirmation or by its deadline, never by the hypervisor's word alone.
+ * A step is closed by the guest's confirmation or by its deadline, never by the hypervisor's word alone; nor by
+ * the guest's where a MODEL contradicts it, so a reading is due with each CONFIRM.
  * The shell passes on every reply to every command of the resize, in order, and OFFER and CONFIRM only of its id.
  * decision.inputs.min_bytes and max_bytes (0: none) bound every command once more.
  */
@@ -38,7 +39,7 @@ typedef enum ResizePhase {
 } ResizePhase;
 
 typedef enum ResizeEventKind {
-        RESIZE_EVENT_OFFER,    /* bytes = offered (0: refused, reason), hold_usec */
+        RESIZE_EVENT_OFFER,    /* bytes = offered (0: refused, reason) */
         RESIZE_EVENT_ACCEPTED, /* the hypervisor took the command */
         RESIZE_EVENT_REJECTED, /* it did not */
         RESIZE_EVENT_MODEL,    /* model = what the hypervisor says now */
@@ -121,6 +122,8 @@ uint64_t resize_deadline_usec(const Resize *resize);
 /*
  * What the host budget has to keep for the VM while the resize is open, 0 when idle: a grow may still bring
  * all of it, and a shrink gives nothing to others before it is over, because a veto takes everything back.
+ * Afterwards the model's own committed bytes hold, and what a balloon was told to let go but still has: no model
+ * tells a balloon's target.
  */
 uint64_t resize_reserved_bytes(const Resize *resize);
 

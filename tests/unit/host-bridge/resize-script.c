@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "common/macro.h"
+
 static MemoryModel model_of(const Script *script, uint64_t plugged) {
         MemoryModel model = {.known = true, .boot_bytes = 512 * MIB};
 
@@ -69,6 +71,30 @@ static void check_line(const Line *line, const ResizeAction *action, const Resiz
                 assert_int_equal(resize_deadline_usec(resize), (1000000 + line->deadline) * USEC_PER_MSEC);
 }
 
+/* A reading that says what the guest is about to: the hypervisor knew it first, as it does. */
+static void tell_fulfilled(Resize *resize, const ResizeEvent *confirm) {
+        const PlanStep *step = &resize->step;
+        ResizeEvent event = *confirm;
+        MemoryModel model = resize->model;
+        int64_t whole = plan_step_delta_bytes(step);
+        int64_t delta = whole > 0 ? MIN_OF(confirm->delta_bytes, whole) : MAX_OF(confirm->delta_bytes, whole);
+
+        if (resize->phase == RESIZE_RESTORING || (delta > 0) != (whole > 0))
+                return;
+        if (step->actuator == ACTUATOR_BALLOON) {
+                model.balloon_actual_bytes = u64_shift(model.boot_bytes - step->from_bytes, delta);
+        } else {
+                uint64_t *size = &model.virtio_mem[step->device].size_bytes;
+                uint64_t moved = u64_align_up(u64_shift(step->from_bytes, delta),
+                                              model.virtio_mem[step->device].block_bytes);
+
+                *size = whole > 0 ? u64_max(*size, moved) : u64_min(*size, moved);
+        }
+        event.kind = RESIZE_EVENT_MODEL;
+        event.model = &model;
+        assert_int_equal(resize_feed(resize, &event).kind, RESIZE_WAIT);
+}
+
 void script_run(const Script *script) {
         const ResizeConfig config = {0}; /* the defaults */
         const Decision decision = {
@@ -89,6 +115,8 @@ void script_run(const Script *script) {
         for (size_t i = 1; i < LINES_MAX && script->lines[i].at > 0; i++) {
                 print_message("        at %u ms\n", script->lines[i].at);
                 event = event_of(script, &script->lines[i], &model);
+                if (event.kind == RESIZE_EVENT_CONFIRM && !script->lines[i].alone)
+                        tell_fulfilled(&resize, &event);
                 action = resize_feed(&resize, &event);
                 check_line(&script->lines[i], &action, &resize);
         }

@@ -33,6 +33,7 @@ typedef struct Line {
         uint64_t to;           /* COMMAND, ASK: target of the step */
         DecisionResult result; /* FINISH */
         uint64_t deadline;     /* 0: not looked at */
+        bool alone;            /* CONFIRM: no reading comes with it */
 } Line;
 
 typedef struct Script {

@@ -117,6 +117,31 @@ static const Script scripts[] = {
                 .confirmed = 118, .n_steps = 1,
         },
         {
+                "grow: confirmed, and the reading comes after",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {70, CONFIRM, .mib = 256, .alone = true, WAITS},
+                        {71, MODEL, .mib = 256, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
+                "grow: the guest confirms what nobody gave",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, CONFIRM, .mib = 256, .alone = true, WAITS},
+                        {2, ACCEPTED, WAITS},
+                        {3, MODEL, .mib = 2, WAITS},
+                        {4, CONFIRM, .mib = 9999, .alone = true, WAITS},
+                        {5, MODEL, .mib = 2, WAITS, .deadline = 1002}, /* a kick */
+                        {5002, TICK, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 2, .n_steps = 1,
+        },
+        {
                 "grow: adopted is the larger of both words",
                 DECISION_GROW, .wanted = 256, .block = 2,
                 .lines = {
