@@ -12,6 +12,7 @@
 
 #define READING_USEC (100 * USEC_PER_MSEC)
 #define STALE_USEC   (3 * USEC_PER_SEC)
+#define ROUND_USEC   USEC_PER_SEC
 
 static uint64_t committed_of(const SimVm *vm) {
         uint64_t bytes = memory_model_committed_bytes(&vm->model);
@@ -168,8 +169,10 @@ static void judge(Sim *sim, SimVm *vm) {
             vm->model_usec == 0)
                 return;
         verdict = arbiter_judge(&sim->arbiter, &subject, committed_sum(sim), sim->now_usec);
-        if (!verdict.act)
+        if (!verdict.act) {
+                vm->wake_usec = u64_min(vm->wake_usec, verdict.wake_usec);
                 return;
+        }
 
         decision = decision_of(sim, vm, &verdict);
         if (verdict.kind == DECISION_DENY) {
@@ -245,6 +248,10 @@ static void tick_vm(Sim *sim, SimVm *vm) {
                 take(sim, vm, &messages[i]);
         if (sim->now_usec >= resize_deadline_usec(&vm->resize))
                 feed_kind(sim, vm, RESIZE_EVENT_TICK);
+        if (sim->now_usec >= vm->wake_usec) {
+                vm->wake_usec = sim->now_usec + ROUND_USEC;
+                judge(sim, vm);
+        }
 }
 
 void sim_init(Sim *sim) {

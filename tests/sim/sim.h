@@ -117,6 +117,7 @@ typedef struct SimVm {
         /* as the bridge knows it */
         MemoryModel model;
         uint64_t model_usec; /* next reading */
+        uint64_t wake_usec;  /* judged again, whatever comes or does not */
         SimMessage last;
         bool known;
         uint64_t heard_usec, reported_usec, closed_usec;

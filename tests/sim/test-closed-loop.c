@@ -321,7 +321,8 @@ static void test_silence(void **state) {
                 for (uint64_t ms = 40000; ms <= 60000; ms += 170) {
                         const Ramp load = {50 * MIB, 1536 * MIB, 100 * MIB, 5 * SEC, 40 * SEC};
                         SimVm *vm = start(&sim, &hands[h], ramp, &load);
-                        uint64_t size, taken;
+                        uint64_t size;
+                        unsigned commands, decisions;
                         bool shrinking;
 
                         vm->guest.config.character = SIM_SILENT;
@@ -329,13 +330,16 @@ static void test_silence(void **state) {
                         sim_run(&sim, ms * USEC_PER_MSEC);
                         shrinking = resize_is_open(&vm->resize) && !vm->resize.growing;
                         size = memory_model_size_bytes(&vm->guest.model);
-                        taken = vm->n_commands;
+                        commands = vm->n_commands;
+                        sim_run(&sim, ms * USEC_PER_MSEC + 10 * SEC);
+                        decisions = vm->n_decisions;
                         sim_run(&sim, ms * USEC_PER_MSEC + 120 * SEC);
+                        assert_int_equal(vm->n_decisions, decisions); /* nor is it asked */
                         assert_false(resize_is_open(&vm->resize));
                         assert_true(memory_model_size_bytes(&vm->guest.model) + 64 * MIB >= size);
                         if (!shrinking) {
                                 assert_int_equal(memory_model_size_bytes(&vm->guest.model), size);
-                                assert_int_equal(vm->n_commands, taken);
+                                assert_int_equal(vm->n_commands, commands);
                         } else if (sim_last(vm, DECISION_SHRINK)->result == RESULT_SILENT) {
                                 n_silent++;
                                 assert_true(memory_model_size_bytes(&vm->guest.model) >
