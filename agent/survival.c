@@ -8,9 +8,16 @@
 
 #include "agent/survival.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 int survival_escape_oom(const RootDir *root) {
+        char value[16];
+
+        /* The service manager may have done it, and left us without the right to do it again. */
+        if (rootdir_read_line(root, "proc/self/oom_score_adj", value, sizeof(value)) >= 0 &&
+            strcmp(value, "-1000") == 0)
+                return 0;
         return rootdir_write(root, "proc/self/oom_score_adj", "-1000");
 }
 
