@@ -49,6 +49,7 @@ struct Vm {
         uint64_t model_usec;       /* when it was read */
         uint64_t least_size_bytes; /* the smallest size seen; UINT64_MAX: none yet */
         uint64_t committed_bytes;  /* our entry in the ledger */
+        uint64_t unsure_bytes;     /* reserved by a resize that is over, until the next model */
         uint64_t monitor_lost_usec;
 
         /* guest */

@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "host-bridge/guests/vm-internal.h"
 
@@ -81,6 +80,7 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         vm->model = *fresh;
         vm->model_usec = vm_now();
         vm->monitor_up = true;
+        vm->unsure_bytes = 0;
         vm->least_size_bytes = u64_min(vm->least_size_bytes, memory_model_size_bytes(fresh));
         vm_account(vm);
 
@@ -98,8 +98,6 @@ static void on_lost(Vm *vm, const char *why) {
 
         vm->monitor_up = false;
         vm->monitor_lost_usec = vm_now();
-        memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
-        vm->rival.balloon_commanded = false;
         vm_feed_kind(vm, RESIZE_EVENT_LOST);
         if (log_limit_allows(&vm->log_limit, vm->monitor_lost_usec, &suppressed))
                 log_warning("VM %s: no monitor (%s); its size is held, and the monitor is tried again",
@@ -112,6 +110,15 @@ static void on_reply(Vm *vm, const VmmEvent *event) {
         if (event->id == 0 || event->id != vm->resize.decision.id)
                 return;
         vm_feed_kind(vm, event->kind == VMM_ACCEPTED ? RESIZE_EVENT_ACCEPTED : RESIZE_EVENT_REJECTED);
+}
+
+static void on_running(Vm *vm) {
+        if (!vm->paused)
+                return;
+        if (vm->session)
+                session_forget_clock(vm->session); /* it stood still */
+        vm->paused = false;
+        vm_begin_grace(vm);
 }
 
 void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
@@ -146,12 +153,7 @@ void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
                 return;
 
         case VMM_RUNNING:
-                if (!vm->paused)
-                        return;
-                if (vm->session)
-                        session_forget_clock(vm->session); /* it stood still */
-                vm->paused = false;
-                vm_begin_grace(vm);
+                on_running(vm);
                 return;
 
         case VMM_SHUTDOWN:

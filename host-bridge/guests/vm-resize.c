@@ -116,7 +116,8 @@ static void finish(Vm *vm) {
         if (vm->monitor_up)
                 (void) vmm_refresh(vm->vmm);
         note_result(vm, decision, vm->closed_usec);
-        vm_account(vm);
+        /* The last command may have been taken, and no model says so yet: it stays reserved until one does. */
+        vm->unsure_bytes = vm->committed_bytes;
         arm_timer(vm, USEC_INFINITY);
         vm->env->record(decision, vm->env->userdata);
 }

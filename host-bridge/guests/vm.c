@@ -117,7 +117,7 @@ void vm_account(Vm *vm) {
                 /* QEMU tells no balloon's target: what we let go of and the guest has not taken yet. */
                 if (vm->rival.balloon_commanded)
                         bytes = u64_add(bytes, u64_sub(inflated, vm->rival.balloon_bytes));
-                bytes = u64_max(bytes, resize_reserved_bytes(&vm->resize));
+                bytes = u64_max(bytes, u64_max(resize_reserved_bytes(&vm->resize), vm->unsure_bytes));
         }
         ledger_set(vm->env->ledger, &vm->committed_bytes, bytes);
 }
@@ -143,6 +143,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 log_info("VM %s: channel and monitor are gone; %" PRIu64 " MiB are not held for it any more",
                          vm->name, vm->committed_bytes / MIB);
                 vm->model = (MemoryModel){};
+                vm->unsure_bytes = 0;
                 vm->least_size_bytes = UINT64_MAX;
                 vm_account(vm);
         }

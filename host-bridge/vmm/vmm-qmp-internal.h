@@ -22,7 +22,8 @@ typedef struct VmmQmp {
 
         /* the reading under way */
         unsigned n_outstanding;
-        bool again; /* asked for while one was under way */
+        bool again;     /* asked for while one was under way */
+        bool overtaken; /* a command was sent after it had begun */
         int reading_error;
         MemoryModel reading;
         bool reading_running, reading_migrating;

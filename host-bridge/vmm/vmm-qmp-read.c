@@ -69,6 +69,12 @@ static bool tell_run_state(VmmQmp *q) {
 }
 
 static void finish_reading(VmmQmp *q) {
+        /* It says nothing of a command that was sent meanwhile, and would be taken for its outcome. */
+        if (q->overtaken) {
+                (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
+                return;
+        }
+
         q->reading.known = true;
         if (q->reading_error < 0 || !memory_model_is_sane(&q->reading)) {
                 vmm_qmp_drop(q, "its answers make no sense");
@@ -142,7 +148,7 @@ int vmm_qmp_read(VmmQmp *q) {
                 return 0;
         }
 
-        q->again = false;
+        q->again = q->overtaken = false;
         q->reading_error = 0;
         memset(&q->reading, 0, sizeof(q->reading)); /* padding too: readings are compared as bytes */
         q->n_unusable = 0;

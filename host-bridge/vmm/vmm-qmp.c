@@ -202,6 +202,7 @@ static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
 
         vmm_qmp_watch(q);
         vmm_qmp_arm(q, q->options.poll_usec);
+        q->overtaken = q->n_outstanding > 0;
         switch (step->actuator) {
 
         case ACTUATOR_BALLOON:

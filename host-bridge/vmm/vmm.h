@@ -19,7 +19,7 @@ typedef struct Vmm Vmm;
 typedef enum VmmEventKind {
         VMM_CONNECTED, /* the monitor speaks; a model follows */
         VMM_LOST,      /* the monitor is gone, hangs, or its breaker is open; it is retried */
-        VMM_MODEL,     /* model: a fresh reading */
+        VMM_MODEL,     /* model: a fresh reading, begun after the last command was sent */
         VMM_ACCEPTED,  /* the command with this id was accepted */
         VMM_REJECTED,  /* it was refused; text says why (the hypervisor's words, bounded) */
         VMM_RESET,     /* the guest was reset */

@@ -282,6 +282,20 @@ static void test_polls_while_unsettled(void **state) {
         assert_true(f->n[VMM_MODEL] <= n + 1);
 }
 
+/* A reading that was under way when a command left is not taken for the command's outcome. */
+static void test_overtaken_reading(void **state) {
+        Fixture *f = *state;
+
+        connect_to_it(f);
+        world_idle(&f->world, 5);
+        f->n[VMM_MODEL] = 0;
+        assert_int_equal(vmm_refresh(f->vmm), 0);
+        assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
+        f->requested = f->size = 2 * (int) MIB;
+        assert_true(world_run(&f->world, has_model, f, 2000));
+        assert_int_equal(f->accepted_id, 1); /* its reply came before the first model */
+}
+
 static void test_asks_are_merged(void **state) {
         Fixture *f = *state;
         unsigned n;
@@ -417,6 +431,7 @@ int main(void) {
                 qmp_test(test_commands),
                 qmp_test(test_refused),
                 qmp_test(test_polls_while_unsettled),
+                qmp_test(test_overtaken_reading),
                 qmp_test(test_asks_are_merged),
                 qmp_test(test_events),
                 qmp_test(test_migration_is_a_pause),
