@@ -54,7 +54,19 @@ static void print_help(void) {
                       "See memtide-bridge(8) and bridge.conf(5).\n");
 }
 
-static int parse_log_target(const char *text, LogTarget *ret) {
+static int complain(const char *option, const char *value, const char *allowed) {
+        (void) fprintf(stderr, "memtide-bridge: --%s=%s: %s is allowed\n", option, value, allowed);
+        return -EINVAL;
+}
+
+static int take_log_level(const char *value, Options *options) {
+        options->log_level = log_level_from_string(value);
+        return options->log_level >= 0
+                       ? 1
+                       : complain("log-level", value, "error, warning, notice, info, debug or 0 to 7");
+}
+
+static int take_log_target(const char *value, Options *options) {
         static const char *const names[] = {
                 [LOG_TARGET_AUTO] = "auto",
                 [LOG_TARGET_JOURNAL] = "journal",
@@ -62,16 +74,11 @@ static int parse_log_target(const char *text, LogTarget *ret) {
         };
 
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-                if (strcmp(text, names[i]) == 0) {
-                        *ret = (LogTarget) i;
-                        return 0;
+                if (strcmp(value, names[i]) == 0) {
+                        options->log_target = (LogTarget) i;
+                        return 1;
                 }
-        return -EINVAL;
-}
-
-static int complain(const char *option, const char *value, const char *allowed) {
-        (void) fprintf(stderr, "memtide-bridge: --%s=%s: %s is allowed\n", option, value, allowed);
-        return -EINVAL;
+        return complain("log-target", value, "auto, journal or stderr");
 }
 
 /* One option. Returns 1 to go on, 0 if the call is answered, or -EINVAL. */
@@ -91,15 +98,10 @@ static int take_option(int c, const char *value, Options *options) {
                 return 1;
 
         case OPT_LOG_LEVEL:
-                options->log_level = log_level_from_string(value);
-                return options->log_level >= 0 ? 1
-                                               : complain("log-level", value,
-                                                          "error, warning, notice, info, debug or 0 to 7");
+                return take_log_level(value, options);
 
         case OPT_LOG_TARGET:
-                return parse_log_target(value, &options->log_target) >= 0
-                               ? 1
-                               : complain("log-target", value, "auto, journal or stderr");
+                return take_log_target(value, options);
 
         case OPT_DUMP_CONFIG:
                 options->dump_config = true;
