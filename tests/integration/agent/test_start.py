@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -52,3 +53,19 @@ def test_a_machine_without_anything_still_serves(guest):
     hello = guest.bridge.wait("hello")
     assert len({m.facility for m in hello.missing}) >= 5
     guest.bridge.wait("report")
+
+
+def test_tells_its_manager_and_feeds_the_watchdog(guest, monkeypatch):
+    path = guest.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        guest.start()
+        seen = b""
+        while not all(word in seen for word in (b"READY=1", b"WATCHDOG=1", b"STATUS=Reporting to the host")):
+            seen += manager.recv(4096) + b"\n"
+        guest.stop()
+        while b"STOPPING=1" not in seen:
+            seen += manager.recv(4096) + b"\n"
