@@ -18,8 +18,8 @@
 static int read_size(const json_t *object, const char *key, uint64_t *ret) {
         const json_t *value = json_object_get(object, key);
 
-        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-            (uint64_t) json_integer_value(value) > MEMORY_BYTES_MAX)
+        /* A negative one is beyond the bound as well. */
+        if (!json_is_integer(value) || (uint64_t) json_integer_value(value) > MEMORY_BYTES_MAX)
                 return -EBADMSG;
         *ret = (uint64_t) json_integer_value(value);
         return 0;

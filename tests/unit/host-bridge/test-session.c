@@ -172,8 +172,8 @@ static void test_asked_again(void **state) {
         Fixture *f = *state;
 
         f->agent.shakes_hands = false;
-        world_idle(&f->world, 120); /* at 0, 30, 90 ms */
-        assert_true(f->agent.n[MESSAGE_PING] >= 2 && f->agent.n[MESSAGE_PING] <= 4);
+        world_idle(&f->world, 300); /* at 0, 30, 90, 210 ms: ever more rarely */
+        assert_true(f->agent.n[MESSAGE_PING] >= 2 && f->agent.n[MESSAGE_PING] <= 5);
         assert_int_equal(f->agent.peer.n_clients, 1);
         f->agent.shakes_hands = true;
         open_session(f);

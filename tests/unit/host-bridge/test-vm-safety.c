@@ -90,6 +90,23 @@ static void test_new_agent_ends_the_resize(void **state) {
         assert_int_equal(newest(f)->result, RESULT_LOST);
 }
 
+/* Channel and monitor are gone for long: its memory is the host's again. One of them alone proves nothing. */
+static void test_gone(void **state) {
+        Fixture *f = *state;
+
+        start(f, &adopted);
+        assert_int_equal(f->ledger.committed_bytes, 512 * MIB);
+        tell(&f->hypervisor, VMM_LOST, 0);
+        vm_tick(f->vm, world_now() + 20 * USEC_PER_SEC);
+        assert_int_equal(f->ledger.committed_bytes, 512 * MIB);
+        agent_peer_done(&f->agent);
+        world_idle(&f->world, 10);
+        vm_tick(f->vm, world_now() + USEC_PER_SEC);
+        assert_int_equal(f->ledger.committed_bytes, 512 * MIB);
+        vm_tick(f->vm, world_now() + 20 * USEC_PER_SEC);
+        assert_int_equal(f->ledger.committed_bytes, 0);
+}
+
 /* -- others ---------------------------------------------------------------------------------------- */
 
 static void test_rival(void **state) {
@@ -184,6 +201,7 @@ int main(void) {
                 vm_test(test_reset_opens_the_balloon),
                 vm_test(test_reset_of_an_observed_vm),
                 vm_test(test_new_agent_ends_the_resize),
+                vm_test(test_gone),
                 vm_test(test_rival),
                 vm_test(test_rival_in_flight),
                 vm_test(test_balloon_inflated_by_another),

@@ -178,6 +178,53 @@ static void assert_restored(Fixture *f, DecisionResult result) {
         assert_int_equal(newest(f)->result, result);
 }
 
+/* After a refusal only what the guest says next counts, however long ago it was calm. */
+static void test_no_shrink_on_old_figures(void **state) {
+        Fixture *f = *state;
+        const MessageShrinkRequest *request = &f->agent.last[MESSAGE_SHRINK_REQUEST].shrink_request;
+
+        grown_by_1gib(f);
+        start(f, &adopted);
+        shrink_begins(f);
+        send(f, (Message){.type = MESSAGE_SHRINK_OFFER,
+                          .shrink_offer = {.id = request->id, .step = 1, .reason = REFUSAL_MARGIN}});
+        for (unsigned i = 0; i < 10; i++) {
+                world_idle(&f->world, 12);
+                vm_tick(f->vm, world_now());
+        }
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 1);
+}
+
+/* Without Min= boot RAM is not ballooned away, with it it is. */
+static void test_default_minimum(void **state) {
+        Fixture *f = *state;
+        VmPolicy policy = adopted;
+
+        start(f, &adopted);
+        for (unsigned i = 0; i < 20; i++) {
+                send(f, report_of(f, usable(f) - 100 * MIB, -(int64_t) (256 * MIB), URGENCY_NONE));
+                world_idle(&f->world, 10);
+        }
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 0);
+
+        policy.has_min = true;
+        policy.min_bytes = 256 * MIB;
+        vm_set_policy(f->vm, &policy);
+        shrink_begins(f);
+        assert_true(f->agent.last[MESSAGE_SHRINK_REQUEST].shrink_request.balloon);
+}
+
+/* A VM that begins smaller than its boot RAM is not grown for that alone. */
+static void test_default_minimum_is_no_promise(void **state) {
+        Fixture *f = *state;
+
+        f->hypervisor.model.balloon_actual_bytes = 256 * MIB;
+        start(f, &adopted);
+        send(f, report_of(f, 100 * MIB, 0, URGENCY_NONE));
+        send(f, report_of(f, 100 * MIB, 0, URGENCY_NONE));
+        assert_int_equal(f->hypervisor.n_commands, 0);
+}
+
 static void test_veto(void **state) {
         Fixture *f = *state;
 
@@ -278,6 +325,9 @@ int main(void) {
                 vm_test(test_monitor_lost_between_reserve_and_confirm),
                 vm_test(test_command_that_can_not_be_sent),
                 vm_test(test_shrink),
+                vm_test(test_no_shrink_on_old_figures),
+                vm_test(test_default_minimum),
+                vm_test(test_default_minimum_is_no_promise),
                 vm_test(test_veto),
                 vm_test(test_veto_of_another_resize),
                 vm_test(test_urgency_stops_a_shrink),

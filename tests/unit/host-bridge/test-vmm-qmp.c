@@ -292,8 +292,23 @@ static void test_overtaken_reading(void **state) {
         assert_int_equal(vmm_refresh(f->vmm), 0);
         assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
         f->requested = f->size = 2 * (int) MIB;
+        f->n_events = 0;
         assert_true(world_run(&f->world, has_model, f, 2000));
-        assert_int_equal(f->accepted_id, 1); /* its reply came before the first model */
+        assert_int_equal(f->order[0], VMM_ACCEPTED); /* its reply came before the first model */
+}
+
+static void hang_up(Peer *peer) {
+        peer_hang_up(peer);
+}
+
+/* One that hangs up at once is tried after 5, 10, 20, 20, ... ms. */
+static void test_backs_off(void **state) {
+        Fixture *f = *state;
+
+        f->qemu.on_client = hang_up;
+        world_idle(&f->world, 300);
+        assert_true(f->qemu.n_clients >= 4 && f->qemu.n_clients <= 18);
+        assert_int_equal(f->n[VMM_LOST], 1);
 }
 
 static void test_asks_are_merged(void **state) {
@@ -435,6 +450,7 @@ int main(void) {
                 qmp_test(test_asks_are_merged),
                 qmp_test(test_events),
                 qmp_test(test_migration_is_a_pause),
+                qmp_test(test_backs_off),
                 qmp_test(test_lost_and_back),
                 qmp_test(test_silent_monitor),
                 qmp_test(test_hangs_in_a_reading),
