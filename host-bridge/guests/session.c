@@ -21,7 +21,7 @@
 #include "host-bridge/guests/session-internal.h"
 #include "proto/wire.h"
 
-#define OUTPUT_MAX            (32 * KIB) /* a guest that does not read needs no more commands */
+#define OUTPUT_MAX            (16 * KIB) /* a guest that does not read needs no more commands */
 #define READ_BUDGET           (16 * KIB)
 #define HANDSHAKE_TIMEOUT_MAX (30 * USEC_PER_SEC)
 

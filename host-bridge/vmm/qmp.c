@@ -20,8 +20,8 @@
 #include "common/units.h"
 #include "host-bridge/vmm/qmp-message.h"
 
-#define OUTPUT_MAX  (64 * KIB)
-#define READ_BUDGET (64 * KIB)
+#define OUTPUT_MAX  (16 * KIB)
+#define READ_BUDGET (16 * KIB) /* allocated per VM, so not more than an answer to all queries needs */
 
 typedef enum QmpState {
         STATE_GREETING,     /* connected, or about to be */
