@@ -30,6 +30,10 @@ ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_u
 /* Plans and begins the next step, or ends the resize where there is none. */
 ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event);
 
+/* While asking: a deadline, and when it is. */
+ResizeAction resize_ask_tick(Resize *resize, const ResizeEvent *event);
+uint64_t resize_ask_deadline_usec(const Resize *resize);
+
 /* The guest's offer for the open step, the hypervisor's yes to it, the guest's confirmation. */
 ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event);

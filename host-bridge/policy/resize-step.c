@@ -20,6 +20,13 @@
 /* Less than this share of a step is no progress: one byte a time would keep a resize open for ever. */
 #define PROGRESS_SHARE 64U
 
+/*
+ * A guest settles for 0.5 s after its memory has moved (shrink.md S7); one that was just shrunk is asked again soon, and
+ * not after the hold of a refusal.
+ */
+#define REASK_USEC (600 * USEC_PER_MSEC)
+#define REASKS_MAX 3U
+
 /* No step begins after this: what is still wanted is decided anew, with fresh figures. */
 #define RESIZE_LIFETIME_USEC (10 * 60 * USEC_PER_SEC)
 
@@ -67,6 +74,7 @@ static ResizeAction ask(Resize *resize, uint64_t remaining, uint64_t now_usec) {
 
         resize->phase = RESIZE_ASKING;
         resize->asked_usec = now_usec;
+        resize->reask_usec = 0;
         return (ResizeAction){
                 .kind = RESIZE_ASK,
                 .step = resize->step,
@@ -135,9 +143,17 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event) {
         if (resize->phase != RESIZE_ASKING || event->step != resize->step_number)
                 return resize_wait();
 
+        resize->reask_usec = 0;
         trim_step(resize, u64_min(event->bytes, remaining));
-        if (resize_step_bytes(resize) > 0)
+        if (resize_step_bytes(resize) > 0) {
+                resize->n_reasks = 0;
                 return begin_command(resize, remaining, event->now_usec);
+        }
+        if (event->reason == REFUSAL_UNSETTLED && resize->n_reasks < REASKS_MAX) {
+                resize->n_reasks++;
+                resize->reask_usec = u64_add(event->now_usec, REASK_USEC);
+                return resize_wait();
+        }
 
         resize->decision.refusal = event->reason;
         return resize_finish(resize, resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_REFUSED,
@@ -151,6 +167,20 @@ void resize_spare_present(Resize *resize) {
                 step->to_bytes = u64_min(step->to_bytes, memory_model_balloon_bytes(&resize->model));
         else
                 step->to_bytes = u64_max(step->to_bytes, resize->model.virtio_mem[step->device].size_bytes);
+}
+
+uint64_t resize_ask_deadline_usec(const Resize *resize) {
+        return resize->reask_usec > 0 ? resize->reask_usec
+                                      : u64_add(resize->asked_usec, resize->config.offer_timeout_usec);
+}
+
+ResizeAction resize_ask_tick(Resize *resize, const ResizeEvent *event) {
+        if (event->now_usec < resize_ask_deadline_usec(resize))
+                return resize_wait();
+        if (resize->reask_usec > 0)
+                return resize_next_step(resize, event);
+        return resize_finish(resize, resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_TIMEOUT,
+                             event->now_usec);
 }
 
 ResizeAction resize_command(Resize *resize, uint64_t now_usec) {

@@ -169,10 +169,7 @@ static ResizeAction on_tick(Resize *resize, const ResizeEvent *event) {
         switch (resize->phase) {
 
         case RESIZE_ASKING:
-                if (event->now_usec < u64_add(resize->asked_usec, resize->config.offer_timeout_usec))
-                        return resize_wait();
-                return resize_finish(resize, resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_TIMEOUT,
-                                     event->now_usec);
+                return resize_ask_tick(resize, event);
 
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:
@@ -233,7 +230,7 @@ uint64_t resize_deadline_usec(const Resize *resize) {
         switch (resize->phase) {
 
         case RESIZE_ASKING:
-                return u64_add(resize->asked_usec, resize->config.offer_timeout_usec);
+                return resize_ask_deadline_usec(resize);
 
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:

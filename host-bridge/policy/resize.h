@@ -101,6 +101,8 @@ typedef struct Resize {
         PlanStep closed_step;  /* the last that was confirmed; ACTUATOR_NONE: none yet */
         unsigned touched;      /* what a veto has to give back: a bit per device, one for the balloon */
         unsigned n_unanswered; /* commands without a reply; replies come in the order of the commands */
+        unsigned n_reasks;     /* of a guest that had not settled */
+        uint64_t reask_usec;   /* when; 0: an answer is awaited */
         unsigned n_retries;    /* of the open restore */
         bool restore_rejected; /* the open restore waits for its retry */
 } Resize;

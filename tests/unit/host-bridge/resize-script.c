@@ -45,6 +45,7 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
                 .step = line->number,
                 .bytes = line->event == OFFER ? (uint64_t) line->mib * MIB : 0,
                 .delta_bytes = line->event == CONFIRM ? line->mib * (int64_t) MIB : 0,
+                .reason = line->reason,
                 .model = model,
                 .available_bytes = GIB,
                 .plug_budget_bytes = script->wave > 0 ? script->wave * MIB : 4 * GIB,

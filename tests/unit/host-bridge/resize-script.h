@@ -34,6 +34,7 @@ typedef struct Line {
         DecisionResult result; /* FINISH */
         uint64_t deadline;     /* 0: not looked at */
         bool alone;            /* CONFIRM: no reading comes with it */
+        RefusalReason reason;  /* OFFER of 0 */
 } Line;
 
 typedef struct Script {

@@ -40,6 +40,35 @@ static const Script scripts[] = {
                 .lines = {{0, ASKS(960)}, {9, OFFER, 1, 1, FINISHES(RESULT_REFUSED)}},
         },
         {
+                "shrink: asked again of a guest that had not settled",
+                DECISION_SHRINK, .wanted = 64, .plugged = 1024, .block = 2,
+                .lines = {
+                        {0, ASKS(960)},
+                        {9, OFFER, 1, 0, .reason = REFUSAL_UNSETTLED, WAITS, .deadline = 609},
+                        {608, TICK, WAITS},
+                        {609, TICK, ASKS(960), .deadline = 3609},
+                        {610, OFFER, 1, 64, WAITS}, /* to the first request */
+                        {611, OFFER, 2, 64, COMMANDS(960)},
+                        {612, ACCEPTED, WAITS},
+                        {650, CONFIRM, 2, -64, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = -64, .n_steps = 1,
+        },
+        {
+                "shrink: a guest that never settles",
+                DECISION_SHRINK, .wanted = 64, .plugged = 1024, .block = 2,
+                .lines = {
+                        {0, ASKS(960)},
+                        {1, OFFER, 1, 0, .reason = REFUSAL_UNSETTLED, WAITS},
+                        {601, TICK, ASKS(960)},
+                        {602, OFFER, 2, 0, .reason = REFUSAL_UNSETTLED, WAITS},
+                        {1202, TICK, ASKS(960)},
+                        {1203, OFFER, 3, 0, .reason = REFUSAL_UNSETTLED, WAITS},
+                        {1803, TICK, ASKS(960)},
+                        {1804, OFFER, 4, 0, .reason = REFUSAL_UNSETTLED, FINISHES(RESULT_REFUSED)},
+                },
+        },
+        {
                 "shrink: refused at the second step",
                 DECISION_SHRINK, .wanted = 128, .plugged = 1024, .block = 2,
                 .lines = {
