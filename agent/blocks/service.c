@@ -203,6 +203,11 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
         wake(service);
 }
 
+void block_service_want_kernel_zone(BlockService *service, bool wanted) {
+        assert(service);
+        service->onliner.survey.kernel_wanted = wanted;
+}
+
 uint64_t block_service_block_size_bytes(const BlockService *service) {
         assert(service);
         return service->onliner.survey.block_size_bytes;

@@ -53,6 +53,9 @@ DEFINE_CLEANUP_FUNC(BlockService, block_service_free)
 /* Takes new settings from now on; source is kept. */
 void block_service_configure(BlockService *service, const BlockServiceConfig *config);
 
+/* Whether the memory that is awaited was asked for the kernel's zones: blocks onlined from now on go there by AUTO. */
+void block_service_want_kernel_zone(BlockService *service, bool wanted);
+
 uint64_t block_service_block_size_bytes(const BlockService *service);
 
 /* Blocks by state, as last read. */

@@ -81,6 +81,7 @@ static ZoneBalance read_balance(BlockSurvey *survey) {
                                    &ignored, &balance);
         if (r < 0)
                 (void) log_debug_errno(r, "Cannot read the balance of zones: %m");
+        balance.kernel_wanted = survey->kernel_wanted;
         return balance;
 }
 

@@ -16,6 +16,7 @@ typedef struct BlockSurvey {
         uint64_t block_size_bytes;
         BlockMap map;
         bool map_is_fresh;
+        bool kernel_wanted; /* of the balance, see policy/zone.h */
         ProcFile zoneinfo;
 } BlockSurvey;
 

@@ -135,11 +135,15 @@ static bool rule_oom(DemandState *state, const DemandView *view, DemandFire *ret
 }
 
 /*
- * Kernel memory asked for and given as Movable, so that K did not rise: asking again would only eat the rest of K
- * as memmap. True for a minute from when that is seen.
+ * The memory that K asked for has come. Zones are read once a second, memory comes within tens of milliseconds: until
+ * they are read again K is that of before, and asking by it took a grant per sample (16 in a ramp to 1.5 GiB). Given as
+ * Movable K does not rise, and asking again would only eat the rest of it as memmap: held for a minute then.
+ * Returns true if there is nothing to ask for now.
  */
-static bool kernel_futile(DemandState *state, const DemandView *view) {
-        if (view->zones_read && state->kernel_asked_bytes > 0 && view->usable >= state->kernel_asked_bytes) {
+static bool kernel_answered(DemandState *state, const DemandView *view) {
+        if (state->kernel_asked_bytes > 0 && view->usable >= state->kernel_asked_bytes) {
+                if (!view->zones_read)
+                        return true;
                 if (view->kernel < state->kernel_wanted_bytes)
                         state->kernel_held_usec = u64_add(view->now.now_usec, 60 * USEC_PER_SEC);
                 state->kernel_asked_bytes = 0;
@@ -153,7 +157,7 @@ static bool rule_kernel_zone(DemandState *state, const DemandView *view, DemandF
         uint64_t rate = slope < 0 ? (uint64_t) -slope : 0;
         uint64_t horizon = u64_max(USEC_PER_SEC, u64_mul(view->config->actuator_delay_usec, 3));
 
-        if (!view->kernel_known || kernel_futile(state, view))
+        if (!view->kernel_known || kernel_answered(state, view))
                 return false;
 
         bool falling = state->kernel_falling_usec > 0 &&
@@ -164,16 +168,16 @@ static bool rule_kernel_zone(DemandState *state, const DemandView *view, DemandF
 
         uint64_t lack = u64_sub(2 * view->kernel_low, view->kernel);
         uint64_t more = u64_max(128 * MIB, u64_add(lack, falling ? growth_ahead(view, rate) : 0));
+        if (state->kernel_asked_bytes == 0 || view->zones_read) {
+                state->kernel_asked_bytes = u64_add(view->usable, more);
+                state->kernel_wanted_bytes = u64_add(view->kernel, more / 2);
+        }
         *ret = (DemandFire){
                 .urgency = near ? URGENCY_CRITICAL : URGENCY_HIGH,
                 .cause = CAUSE_KERNEL_ZONE,
-                .ask_bytes = u64_add(view->usable, more),
+                .ask_bytes = state->kernel_asked_bytes,
                 .kernel_zone = true,
         };
-        if (state->kernel_asked_bytes == 0) {
-                state->kernel_asked_bytes = ret->ask_bytes;
-                state->kernel_wanted_bytes = u64_add(view->kernel, more / 2);
-        }
         return true;
 }
 

@@ -31,6 +31,9 @@ Zone zone_choose(ZonePolicy policy, BlockKind kind, const ZoneBalance *balance, 
                 break;
         }
 
+        /* Memory was asked for because kernel zones are short: in Movable it would answer nothing and be asked for again. */
+        if (balance->kernel_wanted)
+                return ZONE_KERNEL;
         return u64_add(balance->movable_bytes, block_bytes) <=
                                u64_scale(balance->kernel_bytes, ratio_percent, 100)
                        ? ZONE_MOVABLE

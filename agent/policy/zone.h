@@ -18,6 +18,7 @@ typedef enum ZonePolicy {
 typedef struct ZoneBalance {
         uint64_t kernel_bytes;  /* present in DMA, DMA32, Normal */
         uint64_t movable_bytes; /* present in Movable */
+        bool kernel_wanted;     /* the estimator asks for kernel-zone memory now (Demand.fired) */
 } ZoneBalance;
 
 /*

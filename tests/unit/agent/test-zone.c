@@ -36,7 +36,7 @@ static void test_choose(void **unused) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                ZoneBalance balance = {table[i].kernel * MIB, table[i].movable * MIB};
+                ZoneBalance balance = {table[i].kernel * MIB, table[i].movable * MIB, .kernel_wanted = false};
 
                 assert_int_equal(zone_choose(table[i].policy, table[i].kind, &balance, table[i].block * MIB,
                                              table[i].ratio),
@@ -44,9 +44,19 @@ static void test_choose(void **unused) {
         }
 }
 
+/* Asked for the kernel's zones: only AUTO has a choice. */
+static void test_choose_wanted_by_the_kernel(void **unused) {
+        const ZoneBalance balance = {512 * MIB, 0, .kernel_wanted = true};
+
+        assert_int_equal(zone_choose(ZONE_POLICY_AUTO, BLOCK_KIND_VIRTIO_MEM, &balance, 128 * MIB, 301),
+                         ZONE_KERNEL);
+        assert_int_equal(zone_choose(ZONE_POLICY_MOVABLE, BLOCK_KIND_VIRTIO_MEM, &balance, 128 * MIB, 301),
+                         ZONE_MOVABLE);
+}
+
 /* Sizes that overflow are more than any ratio allows. */
 static void test_choose_huge(void **unused) {
-        ZoneBalance balance = {UINT64_MAX, UINT64_MAX};
+        ZoneBalance balance = {UINT64_MAX, UINT64_MAX, .kernel_wanted = false};
 
         assert_int_equal(zone_choose(ZONE_POLICY_AUTO, BLOCK_KIND_DIMM, &balance, UINT64_MAX, UINT64_MAX),
                          ZONE_MOVABLE);
@@ -65,6 +75,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_choose),
                 cmocka_unit_test(test_choose_huge),
+                cmocka_unit_test(test_choose_wanted_by_the_kernel),
                 cmocka_unit_test(test_word),
         };
 
