@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One VM at a time, judged whenever something about it changed: growth out of the free budget, at once and
- * whole, shrinking only after a long calm. A round over all VMs with water-filling was put off: first come, first
- * served needs no clock on the path that keeps a guest alive, and the budget check alone keeps the promise that
- * no lie harms a neighbour. (Donors and weights belong in a round beside this file.)
+ * One VM at a time, judged whenever something about it changed: growth out of the free budget, at once
+ * and whole, shrinking only after a long calm. A round over all VMs with water-filling was put off: first
+ * come, first served needs no clock on the path that keeps a guest alive, and the budget check alone keeps
+ * the promise that no lie harms a neighbour. (Donors and weights belong in a round beside this file.)
  *
  * Why it does not hunt (pressure-control.md c): growing needs need > 0 with an urgency, shrinking needs a
  * surplus beyond the dead band with none, for a long time; a shrink to the guest's demand lands between the
@@ -13,10 +13,10 @@
 
 #include "host-bridge/policy/arbiter.h"
 
-/* What is asked for is given at once, and never less than one online block of x86: small grants come too often. */
+/* Never less than one online block of x86: small grants come too often. */
 #define GRANT_MIN_BYTES (128 * MIB)
 
-/* Taken in one resize at most, or a quarter of the VM: a veto gives all of it back, so it has to stay quick. */
+/* Taken in one resize at most, or a quarter of the VM: a veto gives all of it back, and soon. */
 #define SHRINK_MAX_BYTES GIB
 
 #define REFUSAL_DOUBLINGS_MAX 4U /* x16 */
@@ -95,9 +95,9 @@ static ArbiterVerdict judge_grow(const ArbiterConfig *config, const ArbiterVm *v
                        lacking);
 }
 
-/* The smallest VM size that leaves the guest its own floor, the operator's minimum and what devices cannot give. */
+/* The smallest size that leaves the guest its floor, the operator's minimum and what devices cannot give. */
 static uint64_t lowest_bytes(const ArbiterVm *vm) {
-        /* The guest counts usable memory; what its kernel keeps for itself lies between that and the VM's size. */
+        /* The guest counts usable memory; what its kernel keeps lies between that and the VM's size. */
         uint64_t kept = u64_sub(vm->size_bytes, vm->usable_bytes);
         uint64_t floor = u64_add(vm->floor_bytes, kept);
 

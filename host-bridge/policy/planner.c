@@ -21,7 +21,7 @@
 
 /*
  * shrink.md section 2: half a block, 32 MiB where less than 512 MiB is available, balloon 64 to 256 MiB.
- * The upper end holds for large blocks too (2 GiB on big x86 machines): what is in flight is what a veto has to return.
+ * The upper end holds for large blocks too (2 GiB on big x86 machines): a veto has to return what is in flight.
  */
 #define SHRINK_TIGHT_BYTES   (512 * MIB)
 #define SHRINK_WIDE_BYTES    (2 * GIB)

@@ -2,11 +2,15 @@
 #pragma once
 
 /*
- * The parts of resize.c: resize-step.c is the open step (planned, asked, commanded, confirmed, closed),
- * resize-undo.c the ways back (adopting what came, restoring the original). Nobody else includes this.
+ * The parts of resize.c: resize-plan.c begins a step (planned, asked, offered), resize-step.c ends it (accepted,
+ * confirmed, closed), resize-undo.c has the ways back (adopting what came, restoring the original). Nobody else
+ * includes this.
  */
 
 #include "host-bridge/policy/resize.h"
+
+/* MemTotal moves by exactly what is plugged; this is for a guest that samples in the middle of a block. */
+#define RESIZE_TOLERANCE_BYTES (2 * MIB)
 
 static inline ResizeAction resize_wait(void) {
         return (ResizeAction){.kind = RESIZE_WAIT};
@@ -48,7 +52,7 @@ ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
 /* Adds the open step's stall to the decision, once. */
 void resize_count_stall(Resize *resize);
 
-/* Holds the open step to take nothing that is there by now, whoever brought it: for what is sent late or again. */
+/* Holds the open step to take nothing that has come by now: for what is sent late or again. */
 void resize_spare_present(Resize *resize);
 
 /* Sends the open step as it is: first, as a kick, as a retry. */

@@ -2,8 +2,9 @@
 
 /*
  * The two ways back. Adopting: what has not come by the deadline is asked for no more, so that nothing
- * arrives late that nobody counts. Restoring: a veto, silence or urgency in a shrink returns the original size
- * (shrink.md S8): cancelling alone ("request what is there now") was measured as slow to stop and gives nothing back.
+ * arrives late that nobody counts. Restoring: a veto, silence or urgency in a shrink returns the original
+ * size (shrink.md S8): cancelling alone ("request what is there now") was measured as slow to stop, and it
+ * gives nothing back.
  *
  * Both end by the hypervisor's yes alone: the guest that is waited for may be the one that is stuck.
  */
@@ -92,7 +93,7 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
         uint64_t low = u64_min(step->from_bytes, step->to_bytes),
                  high = u64_max(step->from_bytes, step->to_bytes);
         uint64_t reached = u64_clamp(reached_bytes(resize), low, high);
-        /* Of what is kept the guest's word counts for more than the hypervisor's, of what is claimed for no more. */
+        /* The larger word counts for what the guest keeps, the smaller for what it can claim. */
         uint64_t claimed = u64_min(resize->step_confirmed_bytes, resize_step_moved_bytes(resize));
 
         resize->closed_bytes += resize->growing ? u64_delta(claimed, 0) : u64_delta(0, claimed);

@@ -132,8 +132,8 @@ static uint64_t kick_deadline_usec(const Resize *resize) {
 }
 
 /*
- * The hypervisor has done all of it, the guest confirmed less and nothing moves: the step was planned on a reading that
- * was older than the guest, so more will not come. In the full time a guest in need would starve.
+ * The hypervisor has done all of it, the guest confirmed less and nothing moves: the step was planned on a
+ * reading that was older than the guest, so more will not come. In the full time a guest in need would starve.
  */
 static bool is_short(const Resize *resize) {
         return resize->phase == RESIZE_CONFIRMING && resize->step_confirmed_bytes > 0 &&
