@@ -3,7 +3,7 @@
 
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
- * hypervisor says), vm-resize.c (decisions and their steps), vm-rival.c (somebody else resizes), vm-snapshot.c.
+ * hypervisor says), vm-judge.c (decisions), vm-resize.c (their steps), vm-rival.c (somebody else resizes), vm-snapshot.c.
  */
 
 #include "common/log.h"
@@ -63,7 +63,7 @@ struct Vm {
         uint64_t held_until_usec; /* the guest has said that it will refuse until then */
         ArbiterPeak peak;         /* of the demand in reports */
         Resize resize;
-        uint64_t command_id, alarm_usec, closed_usec;
+        uint64_t closed_usec; /* when the last resize was over */
         DecisionRule denied_rule;
         uint64_t denied_usec;
         Rival rival;
@@ -84,6 +84,12 @@ void vm_account(Vm *vm);
 /* The smallest and the largest size by policy and devices. */
 uint64_t vm_min_bytes(const Vm *vm);
 uint64_t vm_max_bytes(const Vm *vm);
+
+/* Records decision and begins its resize. */
+void vm_begin(Vm *vm, const Decision *decision);
+
+/* The next tick or judgement; USEC_INFINITY: none. */
+void vm_arm(Vm *vm, uint64_t deadline_usec);
 
 /* Lets the pure core judge, and acts on it. */
 void vm_judge(Vm *vm, uint64_t now_usec);

@@ -18,11 +18,14 @@ static void open_balloon(Vm *vm) {
                 .actuator = ACTUATOR_BALLOON,
                 .from_bytes = memory_model_balloon_bytes(&vm->model),
         };
+        unsigned suppressed;
 
         if (!vm->policy.controlled || !vm->model.known || step.from_bytes == 0)
                 return;
-        log_notice("VM %s: the guest was reset: its balloon of %" PRIu64 " MiB is opened before it is up",
-                   vm->name, step.from_bytes / MIB);
+        if (log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+                log_notice("VM %s: the guest was reset: its balloon of %" PRIu64
+                           " MiB is opened before it is up",
+                           vm->name, step.from_bytes / MIB);
         vm_rival_note_command(vm, &step);
         if (vmm_command(vm->vmm, 0, &step) < 0)
                 log_warning("VM %s: its balloon could not be opened after the reset", vm->name);

@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * From figures to decisions, and from the pure core's actions to frames and commands. A VM is judged on
- * each report and alarm, never on a poll, and never twice on the same figures: after a resize has closed, only what
- * the guest says next counts, or its last alarm would be answered again.
+ * From the pure core's actions to frames and commands, and from what comes back to its events. Nothing is decided
+ * here; what can not be sent is an event like any other.
  */
 
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
-
 #include "host-bridge/guests/vm-internal.h"
-
-#define DENIAL_REPEAT_USEC (60 * USEC_PER_SEC)
 
 /* The core answers each event with one action, and a failed one with another; this many in a row are a mistake. */
 #define ACTIONS_MAX 8U
 
-static void arm_timer(Vm *vm, uint64_t deadline_usec) {
+void vm_arm(Vm *vm, uint64_t deadline_usec) {
         if (deadline_usec == USEC_INFINITY) {
                 (void) sd_event_source_set_enabled(vm->timer, SD_EVENT_OFF);
                 return;
@@ -118,7 +110,7 @@ static void finish(Vm *vm) {
         note_result(vm, decision, vm->closed_usec);
         /* The last command may have been taken, and no model says so yet: it stays reserved until one does. */
         vm->unsure_bytes = vm->committed_bytes;
-        arm_timer(vm, USEC_INFINITY);
+        vm_arm(vm, USEC_INFINITY);
         vm->env->record(decision, vm->env->userdata);
 }
 
@@ -147,13 +139,13 @@ static void carry_out(Vm *vm, ResizeAction action) {
                 }
 
                 if (failed.kind == RESIZE_EVENT_KIND_MAX) {
-                        arm_timer(vm, resize_deadline_usec(&vm->resize));
+                        vm_arm(vm, resize_deadline_usec(&vm->resize));
                         return;
                 }
                 failed = complete(vm, &failed);
                 action = resize_feed(&vm->resize, &failed);
         }
-        arm_timer(vm, resize_deadline_usec(&vm->resize));
+        vm_arm(vm, resize_deadline_usec(&vm->resize));
 }
 
 void vm_feed(Vm *vm, const ResizeEvent *event) {
@@ -179,122 +171,10 @@ int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
-        bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
-                        session_is_open(vm->session);
-        bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec;
-
-        return speaking && !left_alone && !resize_is_open(&vm->resize) && vm->guest.known &&
-               vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
-}
-
-static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
-        const MemoryModel *model = &vm->model;
-
-        return (ArbiterVm){
-                .controlled = vm->policy.controlled,
-                .fresh = u64_sub(now_usec, vm->guest.arrived_usec) <= vm->env->session.stale_usec,
-                .min_bytes = vm_min_bytes(vm),
-                .max_bytes = vm->policy.max_bytes,
-                .size_bytes = memory_model_size_bytes(model),
-                .committed_bytes = vm->committed_bytes,
-                .ceiling_bytes = memory_model_ceiling_bytes(model),
-                .block_bytes = memory_model_block_bytes(model),
-                .device_floor_bytes = memory_model_floor_bytes(model),
-                .urgency = vm->guest.urgency,
-                .need_bytes = vm->guest.need_bytes,
-                .usable_bytes = vm->guest.usable_bytes,
-                .floor_bytes = vm->guest.floor_bytes,
-                .calm_since_usec = vm->calm_since_usec,
-                .last_grow_usec = vm->last_grow_usec,
-                .peak_bytes =
-                        arbiter_peak_bytes(&vm->peak, vm->env->arbiter.calm_before_shrink_usec, now_usec),
-                .last_refusal_usec = vm->last_refusal_usec,
-                .n_refusals = vm->n_refusals,
-                .held_until_usec = vm->held_until_usec,
-                .last_failure_usec = vm->last_failure_usec,
-                .n_failures = vm->n_failures,
-        };
-}
-
-static DecisionInputs inputs_of(const Vm *vm, uint64_t now_usec) {
-        return (DecisionInputs){
-                .urgency = vm->guest.urgency,
-                .cause = vm->guest.cause,
-                .usable_bytes = vm->guest.usable_bytes,
-                .available_bytes = vm->guest.available_bytes,
-                .used_bytes = vm->guest.used_bytes,
-                .demand_bytes = vm->guest.demand_bytes,
-                .floor_bytes = vm->guest.floor_bytes,
-                .need_bytes = vm->guest.need_bytes,
-                .time_to_exhaustion_usec = vm->guest.time_to_exhaustion_usec,
-                .fall_bytes_per_sec = vm->guest.fall_bytes_per_sec,
-                .size_bytes = memory_model_size_bytes(&vm->model),
-                .min_bytes = vm_min_bytes(vm),
-                .max_bytes = vm_max_bytes(vm),
-                .budget_bytes = vm->env->ledger->budget_bytes,
-                .budget_used_bytes = vm->env->ledger->committed_bytes,
-                .report_age_usec = u64_sub(now_usec, vm->guest.arrived_usec),
-        };
-}
-
-static Decision decision_of(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
-        Decision decision = {
-                .id = vm->env->next_id(vm->env->userdata),
-                .kind = verdict->kind,
-                .rule = verdict->rule,
-                .inputs = inputs_of(vm, now_usec),
-                .wanted_bytes = verdict->bytes,
-                .alarm_usec = vm->guest.arrived_usec,
-        };
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
-        decision.realtime_usec = (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-        (void) snprintf(decision.vm, sizeof(decision.vm), "%s", vm->name);
-        return decision;
-}
-
-/* Said once, and again when it changes or a minute later: a guest in need repeats itself many times a second. */
-static void deny(Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
-        Decision decision;
-
-        if (vm->denied_rule == verdict->rule && now_usec < u64_add(vm->denied_usec, DENIAL_REPEAT_USEC))
-                return;
-        vm->denied_rule = verdict->rule;
-        vm->denied_usec = now_usec;
-
-        decision = decision_of(vm, verdict, now_usec);
-        decision.result = RESULT_DENIED;
-        decision.closed_usec = now_usec;
-        vm->env->record(&decision, vm->env->userdata);
-}
-
-static void begin(Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
-        Decision decision = decision_of(vm, verdict, now_usec);
+void vm_begin(Vm *vm, const Decision *decision) {
         ResizeEvent first = complete(vm, &(ResizeEvent){.kind = RESIZE_EVENT_HEARD});
-        ResizeAction action;
 
-        vm->env->record(&decision, vm->env->userdata); /* the reason, before anything is sent */
-        action = resize_begin(&vm->resize, &vm->env->resize, &decision, vm->hello.block_size_bytes, &first);
-        carry_out(vm, action);
-}
-
-void vm_judge(Vm *vm, uint64_t now_usec) {
-        ArbiterConfig config = vm->env->arbiter;
-        ArbiterVm subject;
-        ArbiterVerdict verdict;
-
-        if (!can_be_judged(vm, now_usec))
-                return;
-
-        config.budget_bytes = vm->env->ledger->budget_bytes;
-        subject = subject_of(vm, now_usec);
-        verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
-        if (!verdict.act)
-                arm_timer(vm, verdict.wake_usec);
-        else if (verdict.kind == DECISION_DENY)
-                deny(vm, &verdict, now_usec);
-        else
-                begin(vm, &verdict, now_usec);
+        vm->env->record(decision, vm->env->userdata); /* the reason, before anything is sent */
+        carry_out(vm,
+                  resize_begin(&vm->resize, &vm->env->resize, decision, vm->hello.block_size_bytes, &first));
 }

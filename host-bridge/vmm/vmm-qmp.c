@@ -148,12 +148,21 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* The hypervisor's words go into a log: one line, and no control characters. */
+static void copy_words(const char *words, char ret[static TEXT_MAX]) {
+        size_t n = 0;
+
+        for (; words[n] != '\0' && n < TEXT_MAX - 1; n++)
+                ret[n] = words[n] >= ' ' && words[n] <= '~' ? words[n] : '?';
+        ret[n] = '\0';
+}
+
 static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
         VmmQmp *q = userdata;
         char text[TEXT_MAX];
 
         if (!reply->value) {
-                (void) snprintf(text, sizeof(text), "%s", reply->error_text);
+                copy_words(reply->error_text, text);
                 (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_REJECTED, .id = reply->cookie, .text = text});
                 return;
         }

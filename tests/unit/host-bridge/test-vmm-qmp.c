@@ -251,11 +251,11 @@ static void test_refused(void **state) {
         Fixture *f = *state;
 
         connect_to_it(f);
-        f->refuse = "not today";
+        f->refuse = "not today\\n\\u001b[31m";
         assert_int_equal(vmm_command(f->vmm, 7, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
         assert_true(world_run(&f->world, is_answered, f, 2000));
         assert_int_equal(f->rejected_id, 7);
-        assert_string_equal(f->text, "not today");
+        assert_string_equal(f->text, "not today??[31m");
         assert_int_equal(f->n[VMM_LOST], 0);
 }
 

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * From figures to decisions. A VM is judged on each report and alarm, never on a poll, and never twice on the same
+ * figures: after a resize has closed, only what the guest and the hypervisor say next counts, or the guest's last
+ * alarm would be answered again.
+ */
+
+#include <stdio.h>
+#include <time.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+#define DENIAL_REPEAT_USEC (60 * USEC_PER_SEC) /* of the same rule */
+#define DENIAL_LEAST_USEC  (10 * USEC_PER_SEC) /* of any, also to a guest that is in need and calm by turns */
+
+static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
+        bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
+                        session_is_open(vm->session);
+        bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec;
+
+        return speaking && !left_alone && !resize_is_open(&vm->resize) && vm->guest.known &&
+               vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
+}
+
+static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
+        const MemoryModel *model = &vm->model;
+
+        return (ArbiterVm){
+                .controlled = vm->policy.controlled,
+                .fresh = u64_sub(now_usec, vm->guest.arrived_usec) <= vm->env->session.stale_usec,
+                .min_bytes = vm_min_bytes(vm),
+                .max_bytes = vm->policy.max_bytes,
+                .size_bytes = memory_model_size_bytes(model),
+                .committed_bytes = vm->committed_bytes,
+                .ceiling_bytes = memory_model_ceiling_bytes(model),
+                .block_bytes = memory_model_block_bytes(model),
+                .device_floor_bytes = memory_model_floor_bytes(model),
+                .urgency = vm->guest.urgency,
+                .need_bytes = vm->guest.need_bytes,
+                .usable_bytes = vm->guest.usable_bytes,
+                .floor_bytes = vm->guest.floor_bytes,
+                .calm_since_usec = vm->calm_since_usec,
+                .last_grow_usec = vm->last_grow_usec,
+                .peak_bytes =
+                        arbiter_peak_bytes(&vm->peak, vm->env->arbiter.calm_before_shrink_usec, now_usec),
+                .last_refusal_usec = vm->last_refusal_usec,
+                .n_refusals = vm->n_refusals,
+                .held_until_usec = vm->held_until_usec,
+                .last_failure_usec = vm->last_failure_usec,
+                .n_failures = vm->n_failures,
+        };
+}
+
+static DecisionInputs inputs_of(const Vm *vm, uint64_t now_usec) {
+        return (DecisionInputs){
+                .urgency = vm->guest.urgency,
+                .cause = vm->guest.cause,
+                .usable_bytes = vm->guest.usable_bytes,
+                .available_bytes = vm->guest.available_bytes,
+                .used_bytes = vm->guest.used_bytes,
+                .demand_bytes = vm->guest.demand_bytes,
+                .floor_bytes = vm->guest.floor_bytes,
+                .need_bytes = vm->guest.need_bytes,
+                .time_to_exhaustion_usec = vm->guest.time_to_exhaustion_usec,
+                .fall_bytes_per_sec = vm->guest.fall_bytes_per_sec,
+                .size_bytes = memory_model_size_bytes(&vm->model),
+                .min_bytes = vm_min_bytes(vm),
+                .max_bytes = vm_max_bytes(vm),
+                .budget_bytes = vm->env->ledger->budget_bytes,
+                .budget_used_bytes = vm->env->ledger->committed_bytes,
+                .report_age_usec = u64_sub(now_usec, vm->guest.arrived_usec),
+        };
+}
+
+static Decision decision_of(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
+        Decision decision = {
+                .id = vm->env->next_id(vm->env->userdata),
+                .kind = verdict->kind,
+                .rule = verdict->rule,
+                .inputs = inputs_of(vm, now_usec),
+                .wanted_bytes = verdict->bytes,
+                .alarm_usec = vm->guest.arrived_usec,
+        };
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        decision.realtime_usec = (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+        (void) snprintf(decision.vm, sizeof(decision.vm), "%s", vm->name);
+        return decision;
+}
+
+static bool is_repetition(const Vm *vm, DecisionRule rule, uint64_t now_usec) {
+        uint64_t age_usec = u64_sub(now_usec, vm->denied_usec);
+
+        if (vm->denied_usec == 0)
+                return false;
+        return age_usec < DENIAL_LEAST_USEC || (vm->denied_rule == rule && age_usec < DENIAL_REPEAT_USEC);
+}
+
+/* Not each time: a guest in need repeats itself many times a second, and the record and the log are the host's. */
+static void deny(Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
+        Decision decision;
+
+        if (is_repetition(vm, verdict->rule, now_usec))
+                return;
+        vm->denied_rule = verdict->rule;
+        vm->denied_usec = now_usec;
+
+        decision = decision_of(vm, verdict, now_usec);
+        decision.result = RESULT_DENIED;
+        decision.closed_usec = now_usec;
+        vm->env->record(&decision, vm->env->userdata);
+}
+
+void vm_judge(Vm *vm, uint64_t now_usec) {
+        ArbiterConfig config = vm->env->arbiter;
+        ArbiterVm subject;
+        ArbiterVerdict verdict;
+
+        if (!can_be_judged(vm, now_usec))
+                return;
+
+        config.budget_bytes = vm->env->ledger->budget_bytes;
+        subject = subject_of(vm, now_usec);
+        verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
+        if (!verdict.act)
+                vm_arm(vm, verdict.wake_usec);
+        else if (verdict.kind == DECISION_DENY)
+                deny(vm, &verdict, now_usec);
+        else {
+                Decision decision = decision_of(vm, &verdict, now_usec);
+
+                vm_begin(vm, &decision);
+        }
+}
