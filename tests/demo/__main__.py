@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 from tests.demo.claims import Run, judge
-from tests.demo.figures import Figures, contrast_figures, served_figures
+from tests.demo.figures import Figures, contrast_figures, grows, latency_words, served_figures
 from tests.demo.options import Options, parse_options
 from tests.demo.plot import PlotError, draw
 from tests.demo.run import Performance
-from tests.demo.stage import CONFIG, Stage
+from tests.demo.stage import AGENT_CONFIG, BRIDGE_CONFIG, Stage
 from tests.demo.summary import print_summary, write_json
 from tests.demo.words import mark
 from tests.guest import process
@@ -43,7 +43,8 @@ def main() -> int:
 
 
 def _perform(options: Options, folder: Path) -> bool:
-    print(f"The bridge's policy, {CONFIG.name}:\n\n{CONFIG.read_text(encoding='utf-8')}")
+    for config in (BRIDGE_CONFIG, AGENT_CONFIG):
+        print(config.read_text(encoding="utf-8"))
     stage = Stage(options, folder)
     try:
         performance = Performance(stage, options.seconds)
@@ -64,7 +65,8 @@ def _conclude(options: Options, stage: Stage, performance: Performance) -> bool:
                        load_phase=performance.load_phase, swap_bytes=swap_kib * 1024,
                        bare=columns.get("no_agent")))
     ok = all(claim.holds for claim in claims)
-    print_summary(columns, {lane.key: lane.title for lane in stage.lanes}, claims)
+    print_summary(columns, {lane.key: lane.title for lane in stage.lanes}, claims,
+                  latency_words(grows(decisions, began)))
     if options.json:
         write_json(options.json, ok, stage.machine.accelerator.name, stage.machine.kernel.label, columns)
     if options.plot:

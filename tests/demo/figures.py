@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.demo.lane import Lane
 from tests.demo.phases import Phase
+from tests.demo.words import mib, milliseconds
 from tests.guest.bridge import Decision
 
 
@@ -46,6 +47,19 @@ def grows(decisions: list[Decision], began: dict[Phase, float]) -> list[Decision
     """What was grown for the load: up to its relief."""
     end_usec = began.get(Phase.RELIEF, float("inf")) * 1e6
     return [d for d in decisions if d.kind == "grow" and 0 < d.number("request_usec") < end_usec]
+
+
+def latency_words(grown: list[Decision]) -> str:
+    """Medians of a grow's stages, for the comparison with a crude loop."""
+    def stage(first: str, second: str) -> str:
+        return milliseconds(_median([d.milliseconds(first, second) for d in grown]))
+    return (f"{stage('request_usec', 'accepted_usec')} for QMP, {stage('request_usec', 'first_confirm_usec')} from "
+            f"request to the first memory online, {stage('request_usec', 'closed_usec')} to all of it "
+            f"({median_size(grown)} a time)")
+
+
+def median_size(grown: list[Decision]) -> str:
+    return mib(int(_median([float(d.confirmed_bytes) for d in grown]) or 0))
 
 
 def _figures(lane: Lane, began: dict[Phase, float], gained: int, alarm_ms: float | None,

@@ -63,8 +63,9 @@ class Lane:
         touched = max(s.load_bytes for s in self.guest.samples.all)
         return self.act(f"the OOM killer took the load at {touched >> 20} MiB", "OOM kill")
 
-    def act(self, text: str, label: str) -> Action:
-        action = Action(time.monotonic(), text, label)
+    def act(self, text: str, label: str, at: float | None = None) -> Action:
+        """Record an action of now, or of `at`."""
+        action = Action(time.monotonic() if at is None else at, text, label)
         self.actions.append(action)
         return action
 

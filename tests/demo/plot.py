@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 from tests.demo.lane import Lane
-from tests.demo.phases import Phase
+from tests.demo.phases import LOAD_BYTES, RATE_MIB_S, Phase
 
 MIB = 1 << 20
 STEP_S = 0.5
+LABEL_GAP = 0.016  # of the time axis: labels closer than that would cover each other
 
 
 class PlotError(Exception):
@@ -33,7 +34,7 @@ def draw(path: Path, lanes: list[Lane], began: dict[Phase, float]) -> None:
 
 
 def _write_table(path: Path, lane: Lane, start: float) -> Path:
-    """Columns: seconds, usable MiB, available MiB, stall in ms per s. Two rows a second are enough for eyes."""
+    """Columns: seconds, usable MiB, available MiB, stall in ms per s, MiB of the load. Two rows a second are enough for eyes."""
     rows, last = [], None
     for sample in lane.guest.samples.all:
         at = sample.t_usec / 1e6 + lane.clock_s - start
@@ -43,7 +44,7 @@ def _write_table(path: Path, lane: Lane, start: float) -> Path:
         last = (at, sample.stall_some_usec)
         if at >= 0:
             rows.append(f"{at:.2f} {lane.usable_bytes(sample) / MIB:.1f} "
-                        f"{sample.available_bytes / MIB:.1f} {stall:.2f}")
+                        f"{sample.available_bytes / MIB:.1f} {stall:.2f} {sample.load_bytes / MIB:.0f}")
     path.write_text("\n".join(rows) + "\n", encoding="ascii")
     return path
 
@@ -55,7 +56,8 @@ def _script(path: Path, lanes: list[Lane], tables: list[Path], began: dict[Phase
         else f"pngcairo size {width},640 font 'sans,10'"
     top = max(lane.usable_bytes(s) for lane in lanes for s in lane.guest.samples.all) / MIB * 1.3
     head = [f"set terminal {terminal}", f"set output '{path.resolve()}'",
-            f"set multiplot layout 2,{len(lanes)} columnsfirst",
+            "set multiplot layout 2,"
+            f"{len(lanes)} columnsfirst title 'guests of 512 MiB, a load of {LOAD_BYTES // MIB} MiB at {RATE_MIB_S} MiB/s'",
             f"set xrange [0:{end:.0f}]", "set grid", "set key top right horizontal samplen 2", "set lmargin 9", "set rmargin 2"]
     worst = max(*(float(row.split()[3]) for table in tables for row in table.read_text().splitlines()), 1.0) * 1.1
     body = [line for lane, table in zip(lanes, tables) for line in _column(lane, table, (top, worst), began)]
@@ -63,22 +65,37 @@ def _script(path: Path, lanes: list[Lane], tables: list[Path], began: dict[Phase
 
 
 def _column(lane: Lane, table: Path, tops: tuple[float, float], began: dict[Phase, float]) -> list[str]:
-    """Memory above, stall below, on the same scales in all columns; phases as grey lines, actions as labels at
-    the moment when they were taken."""
-    start = began[Phase.CALM]
-    lines = ["unset arrow", "unset label", f"set title '{lane.title}'", f"set yrange [0:{tops[0]:.0f}]",
-             "set ylabel 'MiB'", "unset xlabel"]
+    """Memory above, stall below, on the same scales in all columns."""
+    return ["unset arrow", "unset label", f"set title '{lane.title}'", f"set yrange [0:{tops[0]:.0f}]",
+            "set ylabel 'MiB'", "unset xlabel", *_phase_marks(began), *_action_labels(lane, began),
+            f"plot '{table}' using 1:5 with filledcurves y1=0 fc '#e4e4e4' title 'load', "
+            f"'{table}' using 1:2 with lines lw 2 lc '#1f5fa8' title 'guest RAM', "
+            f"'{table}' using 1:3 with lines lw 2 lc '#2a9d3f' title 'available'",
+            "unset arrow", "unset label", "unset title", f"set yrange [0:{tops[1]:.1f}]",
+            "set ylabel 'stall, ms per s'", "set xlabel 'seconds'",
+            f"plot '{table}' using 1:4 with impulses lw 2 lc '#c0392b' notitle"]
+
+
+def _phase_marks(began: dict[Phase, float]) -> list[str]:
+    """A grey line where a phase begins; those that say something have their name."""
+    start, lines = began[Phase.CALM], []
     for phase, at in began.items():
-        lines.append(f"set arrow from {at - start:.1f}, graph 0 to {at - start:.1f}, graph 1 nohead lc '#dddddd'")
+        x = at - start
+        lines.append(f"set arrow from {x:.1f}, graph 0 to {x:.1f}, graph 1 nohead lc '#cccccc'")
         if phase in (Phase.RAMP, Phase.SHRINK):
-            lines.append(f"set label '{phase.value}' at {at - start + 0.5:.1f}, graph 0.03 tc '#888888'")
+            lines.append(f"set label '{phase.value}' at {x + 0.5:.1f}, graph 0.03 tc '#666666' front")
+    return lines
+
+
+def _action_labels(lane: Lane, began: dict[Phase, float]) -> list[str]:
+    """At the moment when it was taken, or a little later where the one before is still in the way."""
+    start = began[Phase.CALM]
+    gap = LABEL_GAP * (max(began.values()) - start)
+    lines, free_from = [], 0.0
     for action in lane.actions:
         if action.label:
-            lines.append(f"set label '{action.label}' at {action.at - start:.1f}, "
-                         f"graph 0.9 rotate by 90 right font ',8' tc '#aa3300'")
-    lines.append(f"plot '{table}' using 1:2 with lines lw 2 lc '#1f5fa8' title 'guest RAM', "
-                 f"'{table}' using 1:3 with lines lw 2 lc '#2a9d3f' title 'available'")
-    lines += ["unset arrow", "unset label", "unset title", f"set yrange [0:{tops[1]:.1f}]",
-              "set ylabel 'stall, ms per s'", "set xlabel 'seconds'",
-              f"plot '{table}' using 1:4 with impulses lw 2 lc '#c0392b' notitle"]
+            x = max(action.at - start, free_from)
+            free_from = x + gap
+            lines.append(f"set label '{action.label}' at {x:.2f}, graph 0.9 rotate by 90 right font ',8' "
+                         f"tc '#aa3300' front")
     return lines

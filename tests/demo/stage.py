@@ -18,7 +18,8 @@ from tests.guest.kernel import resolve_kernel
 from tests.guest.script import PollingScript
 
 T = TypeVar("T")
-CONFIG = Path(__file__).with_name("bridge.conf")
+BRIDGE_CONFIG = Path(__file__).with_name("bridge.conf")
+AGENT_CONFIG = Path(__file__).with_name("agent.conf")
 SERVED = "demo"
 
 
@@ -27,7 +28,7 @@ class Stage:
 
     def __init__(self, options: Options, folder: Path) -> None:
         self.machine = _make_machine(options)
-        self.bridge = _step("bridge", lambda: Bridge(options.build, folder, CONFIG).start(), lambda _: "adopts all VMs")
+        self.bridge = _step("bridge", lambda: Bridge(options.build, folder, BRIDGE_CONFIG).start(), lambda _: "adopts all VMs")
         self.lanes = [self._lane("memtide", "with memtide", folder, GuestConfig(SERVED), self.bridge.discovery)]
         self.script: PollingScript | None = None
         if options.contrast:
@@ -65,7 +66,7 @@ class Stage:
 def _make_machine(options: Options) -> Machine:
     kernel = _step("kernel", lambda: resolve_kernel(options.kernel), lambda k: f"{k.label}, unpacked, not installed")
     agent = options.build / "agent" / "memtide-agent"
-    initramfs = _step("initramfs", lambda: build_initramfs(kernel, [agent]),
+    initramfs = _step("initramfs", lambda: build_initramfs(kernel, [agent], AGENT_CONFIG),
                       lambda path: f"{path.stat().st_size / 1e6:.1f} MB")
     accelerator = _step("accelerator", lambda: choose_accelerator(kernel, initramfs, options.accel),
                         lambda a: f"{a.name} ({a.reason})")

@@ -29,14 +29,15 @@ under TCG: 0 OOM kills, 0 us of stall, 0.7 ms for QMP, 65 to 80 ms from request 
 OOM-killed at 378 MiB. Its shrink never came to rest: it took its own unplug for pressure and grew again."""
 
 
-def print_summary(columns: dict[str, Figures], titles: dict[str, str], claims: list[Claim]) -> None:
+def print_summary(columns: dict[str, Figures], titles: dict[str, str], claims: list[Claim], latency: str) -> None:
     print("\n" + f"{'':28}" + "".join(f"{titles[key]:>18}" for key in columns))
     for title, cell in ROWS:
         print(f"{title:<28}" + "".join(f"{cell(figures):>18}" for figures in columns.values()))
     print()
     for claim in claims:
         print(plain(f"{mark(claim.holds)} {claim.text}"))
-    print("\n" + CRUDE_LOOP)
+    served = columns["memtide"]
+    print(f"\n{CRUDE_LOOP}\nHere: {served.oom_kills} OOM kills, {served.stall_ms * 1000:.0f} us of stall, {latency}.")
 
 
 def write_json(path: Path, ok: bool, accel: str, kernel: str, columns: dict[str, Figures]) -> None:

@@ -24,7 +24,8 @@ class Watcher:
         for decision in self.decisions:
             before = self._told.get(decision.id)
             if before is None:
-                fresh.append(self._lane.act(describe_decision(decision), _label(decision)))
+                asked = decision.number("request_usec") / 1e6 or None
+                fresh.append(self._lane.act(describe_decision(decision), _label(decision), asked))
             if before in (None, OPEN) and decision.result != OPEN and decision.kind != "deny":
                 fresh.append(self._lane.act(describe_outcome(decision), ""))
             self._told[decision.id] = decision.result

@@ -15,6 +15,8 @@ def mib(size: int) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return "-"
+    if 0 < value < 1:
+        return f"{value * 1000:.0f} us"
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
 
 

@@ -23,6 +23,7 @@ from tests.guest.initramfs import build_initramfs
 from tests.guest.kernel import resolve_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "tests" / "demo"
 
 GuestFactory = Callable[..., Guest]
 BridgeFactory = Callable[..., Bridge]
@@ -42,9 +43,9 @@ def build() -> Path:
     return path
 
 
-def _machine(programs: list[Path]) -> Machine:
+def _machine(programs: list[Path], agent_config: Path | None = None) -> Machine:
     kernel = resolve_kernel(os.environ.get("MEMTIDE_KERNEL", "cloud"))
-    initramfs = build_initramfs(kernel, programs)
+    initramfs = build_initramfs(kernel, programs, agent_config)
     return Machine(kernel, initramfs, choose_accelerator(kernel, initramfs, os.environ.get("MEMTIDE_ACCEL", "auto")))
 
 
@@ -56,7 +57,7 @@ def bare_machine() -> Machine:
 
 @pytest.fixture(scope="session")
 def machine(build: Path) -> Machine:
-    return _machine([build / "agent" / "memtide-agent"])
+    return _machine([build / "agent" / "memtide-agent"], DEMO / "agent.conf")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -96,7 +97,7 @@ def new_bridge(build: Path, folder: Path) -> Iterator[BridgeFactory]:
         """With the demo's holds, and a vm.d/NAME.conf for each of `policies`; other guests are adopted."""
         config = folder / "etc" / "bridge.conf"
         (config.parent / "vm.d").mkdir(parents=True, exist_ok=True)
-        config.write_text((ROOT / "tests" / "demo" / "bridge.conf").read_text())
+        config.write_text((DEMO / "bridge.conf").read_text())
         for name, text in policies.items():
             (config.parent / "vm.d" / f"{name}.conf").write_text(f"[VM]\n{text}")
         bridges.append(Bridge(build, folder, config))

@@ -22,10 +22,10 @@ KEPT = 16
 FOLDERS = ("bin", "dev", "proc", "sys", "run", "tmp", "etc", "modules")
 
 
-def build_initramfs(kernel: Kernel, programs: Sequence[Path] = ()) -> Path:
+def build_initramfs(kernel: Kernel, programs: Sequence[Path] = (), agent_config: Path | None = None) -> Path:
     """`programs` land in /bin by their file names; load and sampler are always there."""
     everything = [*programs, build_program("load"), build_program("sampler")]
-    data = _archive(kernel, everything)
+    data = _archive(kernel, everything, agent_config)
     path = cache_dir("initramfs") / f"{digest([data])}.cpio.gz"
     if not path.exists():
         # Level 6: level 9 gains 1 % and takes twice as long; the guest unpacks either equally fast.
@@ -41,7 +41,7 @@ def _forget_all_but_newest(folder: Path) -> None:
         image.unlink(missing_ok=True)
 
 
-def _archive(kernel: Kernel, programs: Sequence[Path]) -> bytes:
+def _archive(kernel: Kernel, programs: Sequence[Path], agent_config: Path | None) -> bytes:
     archive = Archive()
     for name in FOLDERS:
         archive.folder(name)
@@ -52,6 +52,8 @@ def _archive(kernel: Kernel, programs: Sequence[Path]) -> bytes:
         archive.file(f"bin/{program.name}", program.read_bytes(), 0o755)
         for library in libraries(program):
             archive.file(str(library), library.read_bytes(), 0o755)
+    if agent_config:
+        archive.file("etc/memtide/agent.conf", agent_config.read_bytes())
     _add_modules(archive, kernel)
     return archive.finish()
 
