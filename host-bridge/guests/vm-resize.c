@@ -10,6 +10,12 @@
 /* The core answers each event with one action, and a failed one with another; this many in a row are a mistake. */
 #define ACTIONS_MAX 8U
 
+/*
+ * How long the guest is to confirm a wave of growth. Longer than the time without progress after which the host gives up:
+ * a wave that goes on moving is not over, and a guest that stopped confirming would make it look stuck.
+ */
+#define NOTICE_LIFE_USEC (60 * USEC_PER_SEC)
+
 void vm_arm(Vm *vm, uint64_t deadline_usec) {
         if (deadline_usec == USEC_INFINITY) {
                 (void) sd_event_source_set_enabled(vm->timer, SD_EVENT_OFF);
@@ -57,8 +63,8 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
                 .grow_notice =
                         {
                                 .id = vm->resize.decision.id,
-                                .deadline_usec = session_guest_usec(
-                                        vm->session, u64_add(vm_now(), vm->env->resize.confirm_timeout_usec)),
+                                .deadline_usec =
+                                        session_guest_usec(vm->session, u64_add(vm_now(), NOTICE_LIFE_USEC)),
                                 .bytes = delta > 0 ? (uint64_t) delta : 0,
                                 .balloon = action->step.actuator == ACTUATOR_BALLOON,
                         },

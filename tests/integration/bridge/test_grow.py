@@ -18,6 +18,8 @@ def test_alarm_grows_by_virtio_mem(world: World) -> None:
     assert decision["confirmed_bytes"] == 256 * MIB == vm.qmp.size
     notice = vm.agent.wait_for("grow_notice")
     assert notice.id == decision["id"] and notice.bytes == 256 * MIB and not notice.balloon
+    # The guest confirms for longer than the host waits without progress (5 s): a slow wave is not a stuck one.
+    assert notice.deadline_usec > vm.agent.now_usec() + 30_000_000
     assert len(vm.qmp.of("qom-set")) == 1
     assert world.status()["size_bytes"] == 768 * MIB
 
