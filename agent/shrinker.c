@@ -17,11 +17,6 @@
 
 /* The answer has to be back before the deadline: five samples in flight. */
 #define SHRINKER_ANSWER_USEC (100 * USEC_PER_MSEC)
-/*
- * The request's deadline is that of the answer. What is offered is watched for as long as the host may still
- * take it: longer than its own patience without progress, which is 5 s.
- */
-#define SHRINKER_WATCH_USEC (6 * USEC_PER_SEC)
 /* No honest host waits longer for one step. */
 #define SHRINKER_DEADLINE_MOST_USEC (600 * USEC_PER_SEC)
 /* Refused because the reclaim for another step still runs. */
@@ -37,11 +32,6 @@ struct Shrinker {
         bool abandoned; /* nobody waits for the reclaim that runs */
         uint64_t free_before_bytes;
 };
-
-static void shrinker_watch_on(Shrinker *shrinker, uint64_t now_usec) {
-        if (shrinker->state.open)
-                shrinker->state.ask.deadline_usec = u64_add(now_usec, SHRINKER_WATCH_USEC);
-}
 
 static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
                                const Snapshot *now, uint64_t reclaimed_bytes) {
@@ -67,8 +57,6 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
         else
                 log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
                          ask->bytes, refusal_reason_to_string(plan->reason));
-        if (is_offered)
-                shrinker_watch_on(shrinker, now->now_usec);
         shrinker->handlers->say(&message, shrinker->userdata);
 }
 
@@ -195,7 +183,6 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
         switch (plan.verdict) {
         case SHRINK_MOVED:
         case SHRINK_CONFIRMED:
-                shrinker_watch_on(shrinker, now->now_usec);
                 shrinker_confirm(shrinker, &ask, &plan, now);
                 return;
         case SHRINK_VETO:

@@ -29,6 +29,12 @@
 /* Least change of usable that is worth a confirmation of its own. */
 #define MOVED_BYTES (8 * MIB)
 
+/*
+ * What is offered is watched for as long as the host may still take it, which is longer than its own patience
+ * without progress: 5 s (host-bridge/policy/resize.c).
+ */
+#define WATCH_USEC (6 * USEC_PER_SEC)
+
 /* What an actuator cannot take anyway: virtio-mem's sub-block, with room for stray balloon pages. */
 #define OFFER_UNIT_BYTES (2 * MIB)
 
@@ -116,6 +122,7 @@ static ShrinkPlan offer(ShrinkState *state, const Snapshot *now, uint64_t bytes,
         state->offered_bytes = bytes;
         state->at_offer = *now;
         state->reported_usable_bytes = snapshot_usable_bytes(now);
+        state->lapse_usec = u64_add(now->now_usec, WATCH_USEC);
         return offered(state, acceptable);
 }
 
@@ -175,8 +182,10 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
 
         follow_usable(state, now);
         /* The same request again: the same answer, as long as it is in flight. */
-        if (state->offered && state->ask.id == ask->id && state->ask.step == ask->step)
+        if (state->offered && state->ask.id == ask->id && state->ask.step == ask->step) {
+                state->lapse_usec = u64_add(now->now_usec, WATCH_USEC);
                 return offered(state, acceptable);
+        }
 
         RefusalReason reason = check_ask(state, ask, now);
         if (reason != REFUSAL_NONE)
@@ -187,6 +196,7 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
 
         close_step(state);
         state->ask = *ask;
+        state->lapse_usec = ask->deadline_usec;
         state->at_ask = *now;
         reason = check_room(state, now, demand, margin);
         if (reason != REFUSAL_NONE)
@@ -273,6 +283,7 @@ static ShrinkVerdict judge_bytes(ShrinkState *state, const Snapshot *now) {
         if (distance(usable, state->reported_usable_bytes) < MOVED_BYTES)
                 return SHRINK_WAITING;
         state->reported_usable_bytes = usable;
+        state->lapse_usec = u64_add(now->now_usec, WATCH_USEC);
         return SHRINK_MOVED;
 }
 
@@ -312,7 +323,7 @@ ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Sn
         plan.delta_bytes = u64_delta(snapshot_usable_bytes(now), snapshot_usable_bytes(&state->at_ask));
         if (state->offered)
                 watch_offer(config, state, now, &plan);
-        if (state->open && now->now_usec >= state->ask.deadline_usec) {
+        if (state->open && now->now_usec >= state->lapse_usec) {
                 plan.verdict = SHRINK_LAPSED;
                 close_step(state);
         }

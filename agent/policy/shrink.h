@@ -21,7 +21,7 @@ typedef struct ShrinkAsk { /* a ShrinkRequest as the policy sees it */
         uint64_t id;
         unsigned step;
         uint64_t bytes, remaining_bytes;
-        uint64_t deadline_usec; /* guest monotonic */
+        uint64_t deadline_usec; /* of the answer, guest monotonic */
         bool balloon, last;
 } ShrinkAsk;
 
@@ -34,7 +34,7 @@ typedef enum ShrinkVerdict {
         SHRINK_MOVED,     /* usable moved: a confirmation with delta_bytes is due */
         SHRINK_CONFIRMED, /* the whole step has been taken: a confirmation is due, the step is closed */
         SHRINK_VETO,      /* stop and restore: an alarm with veto_id is due; the resize is closed */
-        SHRINK_LAPSED,    /* the host took nothing, or not all, by the deadline; the step is closed */
+        SHRINK_LAPSED,    /* no answer in time, or none of an offer taken for long; the step is closed */
 } ShrinkVerdict;
 
 typedef struct ShrinkPlan {
@@ -48,12 +48,13 @@ typedef struct ShrinkPlan {
         uint64_t latency_usec, stall_usec; /* since the step was offered */
 } ShrinkPlan;
 
-/* Embedded by the caller, zero-initialised; its fields are shrink.c's own, but for open. */
+/* Embedded by the caller, zero-initialised; its fields are shrink.c's own, but for open and ask. */
 typedef struct ShrinkState {
-        bool open;                   /* a step is open */
-        bool offered;                /* and has been offered */
-        ShrinkAsk ask;               /* the open step */
-        uint64_t resize_id;          /* the resize that the next two belong to, 0 = none */
+        bool open;           /* a step is open */
+        bool offered;        /* and has been offered */
+        ShrinkAsk ask;       /* the open step */
+        uint64_t lapse_usec; /* it lapses: the deadline of the answer, then the patience of the watch */
+        uint64_t resize_id;  /* the resize that the next two belong to, 0 = none */
         uint64_t first_usable_bytes; /* when the resize began */
         uint64_t u0_bytes;           /* U when the resize began */
         Snapshot at_ask, at_offer;

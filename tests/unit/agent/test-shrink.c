@@ -342,12 +342,32 @@ static void test_deadline(void **unused) {
         guest.plan = shrink_ask(&config, &guest.state, &late, &guest.s, &guest.demand, true);
         assert_int_equal(guest.plan.reason, REFUSAL_EXPIRED);
 
-        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_OFFERED);
+        guest_set(&guest, 1536, 200, 1300);
+        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_RECLAIM);
         assert_int_equal(guest_step(&guest, SEC(4)), SHRINK_WAITING);
-        guest_set(&guest, 1516, 200, 0); /* a part only */
-        assert_int_equal(guest_step(&guest, SEC(1)), SHRINK_LAPSED);
-        assert_int_equal(guest.plan.delta_bytes, -(int64_t) (20 * MIB));
+        assert_int_equal(guest_step(&guest, SEC(1)), SHRINK_LAPSED); /* no answer in time */
         assert_int_equal(guest_step(&guest, SEC(1)), SHRINK_IDLE);
+}
+
+/* An offer is watched for longer than a host waits without progress, and every progress begins that time anew. */
+static void test_patience_of_the_watch(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        assert_int_equal(guest_step(&guest, MSEC(5900)),
+                         SHRINK_WAITING); /* the request's own deadline is past */
+        guest_set(&guest, 1516, 200, 0);  /* a part only */
+        assert_int_equal(guest_step(&guest, MSEC(50)), SHRINK_MOVED);
+        assert_int_equal(guest_step(&guest, MSEC(5900)), SHRINK_WAITING);
+        assert_int_equal(guest_step(&guest, MSEC(100)), SHRINK_LAPSED);
+        assert_int_equal(guest.plan.delta_bytes, -(int64_t) (20 * MIB));
+
+        assert_int_equal(guest_ask(&guest, 7, 2, 44), SHRINK_OFFERED);
+        assert_int_equal(guest_step(&guest, MSEC(5900)), SHRINK_WAITING);
+        assert_int_equal(guest_ask(&guest, 7, 2, 44), SHRINK_OFFERED); /* asked again: promised again */
+        assert_int_equal(guest_step(&guest, MSEC(5900)), SHRINK_WAITING);
+        assert_int_equal(guest_step(&guest, MSEC(100)), SHRINK_LAPSED);
 }
 
 /* The same request twice gives the same offer, and moves no baseline. */
@@ -465,6 +485,7 @@ int main(void) {
                 cmocka_unit_test(test_growth_in_reclaim),
                 cmocka_unit_test(test_pressure),
                 cmocka_unit_test(test_deadline),
+                cmocka_unit_test(test_patience_of_the_watch),
                 cmocka_unit_test(test_repeat),
                 cmocka_unit_test(test_balloon),
                 cmocka_unit_test(test_reset),
