@@ -54,6 +54,7 @@ struct Port {
 
         uint8_t pending[FRAME_ENCODED_MAX];
         size_t pending_size, pending_done;
+        bool resting; /* the kernel had no room for the rest: tried again by the timer */
 };
 
 static void port_arm(Port *port, uint64_t delay_usec) {
@@ -86,7 +87,7 @@ static void port_watch(Port *port) {
         else {
                 if (!port->throttled)
                         events |= EPOLLIN;
-                if (port->pending_done < port->pending_size)
+                if (port->pending_done < port->pending_size && !port->resting)
                         events |= EPOLLOUT;
         }
 
@@ -97,6 +98,7 @@ static void port_watch(Port *port) {
 
 static void port_forget_output(Port *port) {
         port->pending_size = port->pending_done = 0;
+        port->resting = false;
 }
 
 static void port_enter(Port *port, PortState state) {
@@ -171,10 +173,11 @@ static bool port_flush(Port *port) {
                         continue;
                 if (n < 0 && errno == EAGAIN)
                         break;
-                /* The ring was refused, or the kernel had no memory for its copy: epoll would call this writable. */
+                /* The ring was refused, or the kernel had no memory for its copy: epoll calls this writable. */
                 if (n == 0 || errno == ENOMEM) {
+                        port->resting = true;
                         port_arm(port, PORT_RETRY_WRITE_USEC);
-                        return true;
+                        break;
                 }
                 port_lose(port, -errno);
                 return false;
@@ -317,7 +320,7 @@ static int port_timer_handler(sd_event_source *source, uint64_t usec, void *user
                 port_probe(port);
                 break;
         case PORT_UP:
-                port->throttled = false;
+                port->throttled = port->resting = false;
                 if (port->pending_size > 0 && port_flush(port) && port->pending_size == 0)
                         port->handlers->writable(port->userdata);
                 else
