@@ -34,7 +34,8 @@ def draw(path: Path, lanes: list[Lane], began: dict[Phase, float]) -> None:
 
 
 def _write_table(path: Path, lane: Lane, start: float) -> Path:
-    """Columns: seconds, usable MiB, available MiB, stall in ms per s, MiB of the load. Two rows a second are enough for eyes."""
+    """Columns: seconds, usable MiB, available MiB, stall in ms per s, MiB of the load. Two rows a second are
+    enough for eyes."""
     rows, last = [], None
     for sample in lane.guest.samples.all:
         at = sample.t_usec / 1e6 + lane.clock_s - start
@@ -50,18 +51,23 @@ def _write_table(path: Path, lane: Lane, start: float) -> Path:
 
 
 def _script(path: Path, lanes: list[Lane], tables: list[Path], began: dict[Phase, float]) -> str:
-    end = max(began.values()) - began[Phase.CALM]
-    width = 420 * len(lanes) + 60
-    terminal = f"svg size {width},640 background 'white' font 'sans,12'" if path.suffix == ".svg" \
-        else f"pngcairo size {width},640 font 'sans,10'"
-    top = max(lane.usable_bytes(s) for lane in lanes for s in lane.guest.samples.all) / MIB * 1.3
-    head = [f"set terminal {terminal}", f"set output '{path.resolve()}'",
-            "set multiplot layout 2,"
-            f"{len(lanes)} columnsfirst title 'guests of 512 MiB, a load of {LOAD_BYTES // MIB} MiB at {RATE_MIB_S} MiB/s'",
-            f"set xrange [0:{end:.0f}]", "set grid", "set key top right horizontal samplen 2", "set lmargin 9", "set rmargin 2"]
-    worst = max(*(float(row.split()[3]) for table in tables for row in table.read_text().splitlines()), 1.0) * 1.1
-    body = [line for lane, table in zip(lanes, tables) for line in _column(lane, table, (top, worst), began)]
-    return "\n".join([*head, *body, "unset multiplot", ""])
+    stalls = [float(row.split()[3]) for table in tables for row in table.read_text(encoding="ascii").splitlines()]
+    usable = [lane.usable_bytes(sample) for lane in lanes for sample in lane.guest.samples.all]
+    tops = (max(usable) / MIB * 1.3, max([*stalls, 1.0]) * 1.1)
+    body = [line for lane, table in zip(lanes, tables) for line in _column(lane, table, tops, began)]
+    return "\n".join([*_head(path, len(lanes), max(began.values()) - began[Phase.CALM]), *body,
+                      "unset multiplot", ""])
+
+
+def _head(path: Path, columns: int, seconds: float) -> list[str]:
+    size = f"{420 * columns + 60},640"
+    terminal = f"svg size {size} background 'white' font 'sans,12'" if path.suffix == ".svg" \
+        else f"pngcairo size {size} font 'sans,10'"
+    title = f"guests of 512 MiB, a load of {LOAD_BYTES // MIB} MiB at {RATE_MIB_S} MiB/s"
+    return [f"set terminal {terminal}", f"set output '{path.resolve()}'",
+            f"set multiplot layout 2,{columns} columnsfirst title '{title}'",
+            f"set xrange [0:{seconds:.0f}]", "set grid", "set key top right horizontal samplen 2",
+            "set lmargin 9", "set rmargin 2"]
 
 
 def _column(lane: Lane, table: Path, tops: tuple[float, float], began: dict[Phase, float]) -> list[str]:

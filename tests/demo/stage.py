@@ -28,7 +28,8 @@ class Stage:
 
     def __init__(self, options: Options, folder: Path) -> None:
         self.machine = _make_machine(options)
-        self.bridge = _step("bridge", lambda: Bridge(options.build, folder, BRIDGE_CONFIG).start(), lambda _: "adopts all VMs")
+        self.bridge = _step("bridge", lambda: Bridge(options.build, folder, BRIDGE_CONFIG).start(),
+                            lambda _: "adopts all VMs")
         self.lanes = [self._lane("memtide", "with memtide", folder, GuestConfig(SERVED), self.bridge.discovery)]
         self.script: PollingScript | None = None
         if options.contrast:

@@ -7,7 +7,6 @@ disturbing what it tests. It is written apart from the bridge's client on purpos
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
