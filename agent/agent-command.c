@@ -113,7 +113,9 @@ static void agent_on_opened(const MessageWelcome *welcome, void *userdata) {
 
         agent->report_interval_usec =
                 u64_min(welcome->report_interval_usec, agent->config->report_interval_usec);
-        log_info("Session %" PRIu32 " with memtide-bridge %s", welcome->session, welcome->bridge_version);
+        if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                log_info("Session %" PRIu32 " with memtide-bridge %s", welcome->session,
+                         welcome->bridge_version);
         (void) sd_notify(false, "STATUS=Reporting to the host");
 
         agent->report_promised_usec = 0; /* the first report at once */
@@ -126,7 +128,8 @@ static void agent_on_closed(void *userdata) {
         shrinker_reset(agent->shrinker);
         agent->grow = (GrowWatch){};
         agent->report_interval_usec = agent->config->report_interval_usec;
-        log_info("The session is over");
+        if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                log_info("The session is over");
         (void) sd_notify(false, "STATUS=Waiting for the host");
 }
 

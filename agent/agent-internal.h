@@ -13,6 +13,7 @@
 #include "agent/shrinker.h"
 #include "agent/signals/psi.h"
 #include "agent/signals/sampler.h"
+#include "common/log.h"
 
 struct Agent {
         const RootDir *root;
@@ -33,6 +34,7 @@ struct Agent {
         Snapshot snapshot; /* the last one */
         Demand demand;     /* made of it */
         GrowWatch grow;
+        LogLimit log_limit; /* of what the host can make it say */
 
         bool psi_triggered;
         uint64_t everything_usec; /* when every file was last read */

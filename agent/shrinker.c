@@ -31,6 +31,7 @@ struct Shrinker {
         bool reclaiming;
         bool abandoned; /* nobody waits for the reclaim that runs */
         uint64_t free_before_bytes;
+        LogLimit log_limit; /* of refusals: a host may ask as often as it likes */
 };
 
 static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
@@ -54,7 +55,7 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
         if (is_offered)
                 log_debug("Shrink %" PRIu64 " step %u: offered %" PRIu64 " bytes, %" PRIu64 " reclaimed",
                           ask->id, ask->step, plan->offered_bytes, reclaimed_bytes);
-        else
+        else if (log_limit_allows(&shrinker->log_limit, now->now_usec, NULL))
                 log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
                          ask->bytes, refusal_reason_to_string(plan->reason));
         shrinker->handlers->say(&message, shrinker->userdata);

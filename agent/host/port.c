@@ -45,7 +45,8 @@ struct Port {
         int fd;
         bool socket;
         PortState state;
-        int last_error; /* of the last attempt to open, so that a change is logged and a state is not */
+        LogLimit log_limit; /* a host can come and go as often as it likes */
+        int last_error;     /* of the last attempt to open, so that a change is logged and a state is not */
         uint64_t backoff_usec;
 
         uint64_t tick_usec; /* start of the present budget tick */
@@ -72,6 +73,20 @@ static uint64_t port_now(const Port *port) {
 
         (void) sd_event_now(port->event, CLOCK_MONOTONIC, &now_usec);
         return now_usec;
+}
+
+/* error is a negative errno, or 0. */
+static void port_tell(Port *port, int error, const char *text) {
+        unsigned n_suppressed;
+
+        if (!log_limit_allows(&port->log_limit, port_now(port), &n_suppressed))
+                return;
+        if (n_suppressed > 0)
+                log_info("The port came and went meanwhile, %u lines were left out", n_suppressed);
+        if (error < 0)
+                (void) log_info_errno(error, "%s: %m", text);
+        else
+                log_info("%s", text);
 }
 
 /* What epoll shall wake us for in the present state. */
@@ -118,11 +133,8 @@ static void port_enter(Port *port, PortState state) {
 
 /* The descriptor is of no use any more. */
 static void port_lose(Port *port, int error) {
-        bool was_up = port->state == PORT_UP;
-
-        if (was_up)
-                (void) log_line(LOG_INFO, error,
-                                error < 0 ? "Lost the port: %m" : "The host closed the port");
+        if (port->state == PORT_UP)
+                port_tell(port, error, error < 0 ? "Lost the port" : "The host closed the port");
 
         port->io = sd_event_source_disable_unref(port->io);
         port->fd = safe_close(port->fd);
@@ -148,7 +160,7 @@ static void port_hang_up(Port *port) {
         if (port->state == PORT_AWAY)
                 return;
 
-        log_info("The host closed the port");
+        port_tell(port, 0, "The host closed the port");
         port_enter(port, PORT_AWAY);
 }
 
@@ -230,7 +242,7 @@ static void port_probe(Port *port) {
         else if (revents & POLLHUP)
                 port_hang_up(port);
         else {
-                log_info("The host opened the port");
+                port_tell(port, 0, "The host opened the port");
                 port_enter(port, PORT_UP);
         }
 }

@@ -144,3 +144,17 @@ def test_a_flood_of_commands_is_bounded(guest):
     mark = guest.bridge.mark()
     guest.bridge.ping(5000)
     guest.bridge.wait("command_result", since=mark, accept=lambda r: r.id == 5000)
+
+
+def test_a_host_can_not_fill_the_log(guest):
+    guest.start()
+    hello = guest.bridge.wait("hello")
+    for _ in range(30):
+        guest.bridge.welcome(hello)
+        guest.bridge.send("shrink_request", id=1, step=1, bytes=1 << 45, remaining_bytes=1 << 45,
+                          deadline_usec=guest.bridge.now_usec() + 1_000_000)
+        time.sleep(0.015)
+    guest.bridge.wait("shrink_offer")
+    lines = guest.log_text().splitlines()
+    assert 2 <= sum("ession" in line for line in lines) <= 12
+    assert 1 <= sum("refused" in line for line in lines) <= 12
