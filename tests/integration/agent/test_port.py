@@ -68,7 +68,8 @@ def test_a_host_that_does_not_read_gets_the_latest(guest):
 
 def test_flapping_leaks_nothing(guest):
     guest.start()
-    time.sleep(0.5)  # the start opens files of its own
+    guest.bridge.wait("report", accept=lambda r: r.blocks_offline == 0)  # onlining opens files of its own
+    time.sleep(0.5)
     descriptors = guest.n_descriptors()
     hellos = guest.bridge.mark()
     for _ in range(20):
