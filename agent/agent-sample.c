@@ -180,7 +180,7 @@ void agent_sample(Agent *agent) {
         agent_look(agent);
         now_usec = agent->snapshot.now_usec;
 
-        shrinker_sample(agent->shrinker, &agent->snapshot);
+        shrinker_sample(agent->shrinker, &agent->snapshot, &agent->demand);
         agent_watch_growth(agent);
 
         if (agent->demand.rose) {

@@ -144,9 +144,14 @@ static void shrinker_abandon(Shrinker *shrinker) {
         reclaim_cancel(shrinker->reclaim);
 }
 
-/* A single write may outlast the deadline; what it has freed by then is still worth an offer. */
-static void shrinker_mind_deadline(Shrinker *shrinker, uint64_t now_usec) {
-        if (shrinker->reclaiming && !shrinker->abandoned && shrinker->state.open &&
+/*
+ * A single write may outlast the deadline, and the workload may turn meanwhile: the reclaim ends early, and what
+ * it has freed by then is judged as ever. Said anew with each sample: a signal between two writes is lost.
+ */
+static void shrinker_mind_reclaim(Shrinker *shrinker, uint64_t now_usec, const Demand *demand) {
+        if (!shrinker->reclaiming || shrinker->abandoned || !shrinker->state.open)
+                return;
+        if (demand->urgency != URGENCY_NONE ||
             now_usec >= u64_sub(shrinker->state.ask.deadline_usec, SHRINKER_ANSWER_USEC))
                 reclaim_cancel(shrinker->reclaim);
 }
@@ -170,14 +175,15 @@ static void shrinker_confirm(Shrinker *shrinker, const ShrinkAsk *ask, const Shr
         shrinker->handlers->say(&message, shrinker->userdata);
 }
 
-void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
+void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *demand) {
         ShrinkAsk ask;
         ShrinkPlan plan;
 
         assert(shrinker);
         assert(now);
+        assert(demand);
 
-        shrinker_mind_deadline(shrinker, now->now_usec);
+        shrinker_mind_reclaim(shrinker, now->now_usec, demand);
         ask = shrinker->state.ask; /* the verdict may close the step */
         plan = shrink_watch(&shrinker->config, &shrinker->state, now);
 
@@ -186,8 +192,7 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now) {
         case SHRINK_CONFIRMED:
                 shrinker_confirm(shrinker, &ask, &plan, now);
                 return;
-        case SHRINK_VETO:
-                shrinker_abandon(shrinker);
+        case SHRINK_VETO: /* of an offer: nothing is being reclaimed */
                 shrinker->handlers->veto(ask.id, shrinker->userdata);
                 return;
         case SHRINK_LAPSED:

@@ -40,7 +40,7 @@ DEFINE_CLEANUP_FUNC(Shrinker, shrinker_free)
 void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
                       const Demand *demand);
 void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand);
-void shrinker_sample(Shrinker *shrinker, const Snapshot *now);
+void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *demand);
 
 /* The session is lost: ends the conversation without a word. */
 void shrinker_reset(Shrinker *shrinker);

@@ -96,6 +96,20 @@ def test_a_reclaim_that_takes_too_long_is_cut_short(guest):
     assert guest.bridge.wait("shrink_offer", since=mark).offered_bytes == 64 * MIB
 
 
+def test_a_workload_that_grows_ends_the_reclaim(guest):
+    guest.start(free=20 * MIB)
+    settle(guest)
+    guest.machine.hold_reclaim()
+    shrink(guest, seconds=8)
+    started = time.monotonic()
+    for _ in range(30):
+        guest.machine.use(20 * MIB)
+        time.sleep(0.03)
+    offer = guest.bridge.wait("shrink_offer")
+    assert (offer.offered_bytes, offer.reason) == (0, pb.REFUSAL_PRESSURE)
+    assert time.monotonic() - started < 5  # not at the deadline
+
+
 def test_a_lost_host_ends_the_reclaim(guest):
     guest.start(free=20 * MIB)
     settle(guest)
