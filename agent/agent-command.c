@@ -43,6 +43,8 @@ static void agent_on_command(const Message *command, void *userdata) {
 
         case MESSAGE_SHRINK_REQUEST:
                 agent_sample(agent);
+                if (!channel_is_open(agent->channel)) /* lost over what the sample had to say */
+                        return;
                 shrinker_request(agent->shrinker, &command->shrink_request, &agent->snapshot, &agent->demand);
                 agent_wake(agent); /* at the pace of a shrink from now on */
                 return;
