@@ -138,10 +138,12 @@ static void agent_watch_growth(Agent *agent) {
         agent_say(&message, agent);
 }
 
-static void agent_on_veto(uint64_t id, void *userdata) {
+static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
         Agent *agent = userdata;
 
-        log_notice("Shrink %" PRIu64 " vetoed: the workload grows", id);
+        log_notice("Shrink %" PRIu64 " vetoed: %s of %" PRIu64 " in %" PRIu64 " ms", id,
+                   shrink_evidence_to_string(plan->evidence), plan->evidence_amount,
+                   plan->latency_usec / USEC_PER_MSEC);
         agent_alarm(agent, id);
 }
 

@@ -193,7 +193,7 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
                 shrinker_confirm(shrinker, &ask, &plan, now);
                 return;
         case SHRINK_VETO: /* of an offer: nothing is being reclaimed */
-                shrinker->handlers->veto(ask.id, shrinker->userdata);
+                shrinker->handlers->veto(ask.id, &plan, shrinker->userdata);
                 return;
         case SHRINK_LAPSED:
                 shrinker_abandon(shrinker);

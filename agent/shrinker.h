@@ -23,7 +23,7 @@ typedef struct ShrinkerHandlers {
         /* message is a ShrinkOffer, or a ResizeConfirm whose block counts are the owner's to fill. */
         void (*say)(Message *message, void *userdata);
         /* Stop and restore: an alarm with this id is due at once. */
-        void (*veto)(uint64_t id, void *userdata);
+        void (*veto)(uint64_t id, const ShrinkPlan *plan, void *userdata);
         /* A reclaim has ended: take a sample and call shrinker_reclaimed(). */
         void (*reclaimed)(void *userdata);
 } ShrinkerHandlers;

@@ -41,6 +41,16 @@
 /* How long the host had better wait where the guest itself would not insist. */
 #define ADVICE_USEC (10 * USEC_PER_SEC)
 
+const char *shrink_evidence_to_string(ShrinkEvidence evidence) {
+        static const char *const names[SHRINK_EVIDENCE_MAX] = {
+                [SHRINK_EVIDENCE_NONE] = "none",       [SHRINK_EVIDENCE_STALL] = "stall",
+                [SHRINK_EVIDENCE_RECLAIM] = "reclaim", [SHRINK_EVIDENCE_GROWTH] = "growth",
+                [SHRINK_EVIDENCE_BURST] = "burst",
+        };
+
+        return (unsigned) evidence < SHRINK_EVIDENCE_MAX ? names[evidence] : "none";
+}
+
 /* S5: available, and free, after the last step. */
 static uint64_t margin_of(const ShrinkConfig *config, const Snapshot *now, const Demand *demand) {
         uint64_t floor = demand_floor_bytes(snapshot_usable_bytes(now)) / 2;
@@ -256,20 +266,28 @@ static void rebase(ShrinkState *state, const Snapshot *now) {
         base->has |= fresh;
 }
 
-static bool must_stop(const ShrinkState *state, const Snapshot *now) {
+/* Whether the host is to be stopped, and by what. */
+static ShrinkEvidence must_stop(const ShrinkState *state, const Snapshot *now, uint64_t *ret_amount) {
         const Snapshot *base = &state->at_offer;
+        uint64_t used = snapshot_used_bytes(now), used_at_offer = snapshot_used_bytes(base);
 
-        if ((now->has & SNAPSHOT_HAS_PSI) && u64_sub(now->psi_some_usec, base->psi_some_usec) > STALL_USEC)
-                return true;
-        if ((now->has & SNAPSHOT_HAS_VMSTAT) &&
-            (now->allocstall > base->allocstall || now->pgscan_direct > base->pgscan_direct))
-                return true;
+        *ret_amount = u64_sub(now->psi_some_usec, base->psi_some_usec);
+        if ((now->has & SNAPSHOT_HAS_PSI) && *ret_amount > STALL_USEC)
+                return SHRINK_EVIDENCE_STALL;
+        *ret_amount = u64_add(u64_sub(now->allocstall, base->allocstall),
+                              u64_sub(now->pgscan_direct, base->pgscan_direct));
+        if ((now->has & SNAPSHOT_HAS_VMSTAT) && *ret_amount > 0)
+                return SHRINK_EVIDENCE_RECLAIM;
         if (!(now->has & SNAPSHOT_HAS_MEMINFO))
-                return false;
+                return SHRINK_EVIDENCE_NONE;
+        *ret_amount = u64_sub(used, state->u0_bytes);
+        if (workload_grew(state, now, state->offered_bytes))
+                return SHRINK_EVIDENCE_GROWTH;
         /* Since the offer as well: in a long resize the allowance for its own bytes grows, and must not hide a burst. */
-        return workload_grew(state, now, state->offered_bytes) ||
-               exceeds(snapshot_used_bytes(now), snapshot_used_bytes(base), state->offered_bytes,
-                       state->offered_bytes);
+        *ret_amount = u64_sub(used, used_at_offer);
+        return exceeds(used, used_at_offer, state->offered_bytes, state->offered_bytes)
+                       ? SHRINK_EVIDENCE_BURST
+                       : SHRINK_EVIDENCE_NONE;
 }
 
 /* Sets the verdict that the bytes speak: the step is done, has moved, or nothing. */
@@ -293,7 +311,8 @@ static void watch_offer(const ShrinkConfig *config, ShrinkState *state, const Sn
         rebase(state, now);
         plan->latency_usec = u64_sub(now->now_usec, state->at_offer.now_usec);
         plan->stall_usec = u64_sub(now->psi_some_usec, state->at_offer.psi_some_usec);
-        if (must_stop(state, now)) {
+        plan->evidence = must_stop(state, now, &plan->evidence_amount);
+        if (plan->evidence != SHRINK_EVIDENCE_NONE) {
                 plan->verdict = SHRINK_VETO;
                 plan->reason = REFUSAL_PRESSURE;
                 plan->hold_usec = config->hold_usec;

@@ -37,6 +37,19 @@ typedef enum ShrinkVerdict {
         SHRINK_LAPSED,    /* no answer in time, or none of an offer taken for long; the step is closed */
 } ShrinkVerdict;
 
+/* What stopped a shrink; each comes with a figure, so that a false stop can be understood afterwards. */
+typedef enum ShrinkEvidence {
+        SHRINK_EVIDENCE_NONE,
+        SHRINK_EVIDENCE_STALL,   /* usec of PSI some since the offer */
+        SHRINK_EVIDENCE_RECLAIM, /* direct reclaims and pages they scanned since the offer */
+        SHRINK_EVIDENCE_GROWTH,  /* bytes of U since the resize began */
+        SHRINK_EVIDENCE_BURST,   /* bytes of U since the offer */
+        SHRINK_EVIDENCE_MAX,
+} ShrinkEvidence;
+
+/* "stall", "reclaim", "growth", "burst": for the log; "none" otherwise. */
+const char *shrink_evidence_to_string(ShrinkEvidence evidence);
+
 typedef struct ShrinkPlan {
         ShrinkVerdict verdict;
         RefusalReason reason;
@@ -45,6 +58,8 @@ typedef struct ShrinkPlan {
         uint64_t acceptable_bytes; /* smallest usable size that would be accepted now */
         uint64_t hold_usec;        /* SHRINK_REFUSED: for how long */
         int64_t delta_bytes;       /* usable now less usable when this step was asked (negative when taken) */
+        ShrinkEvidence evidence;   /* SHRINK_VETO */
+        uint64_t evidence_amount;
         uint64_t latency_usec, stall_usec; /* since the step was offered */
 } ShrinkPlan;
 

@@ -166,15 +166,16 @@ static void test_in_flight(void **unused) {
                 const char *name;
                 uint64_t used; /* MiB, 200 at the offer */
                 uint64_t psi_usec, allocstall, pgscan_direct, pgscan_kswapd;
-                bool veto;
+                ShrinkEvidence evidence; /* NONE: it goes on */
+                uint64_t amount;
         } table[] = {
-                {"nothing", 200, 0, 0, 0, 0, false},
-                {"noise, and what the step moves", 218, 9000, 0, 0, 0, false},
-                {"a process of 30 MiB", 230, 0, 0, 0, 0, true},
-                {"a stall", 200, 10001, 0, 0, 0, true},
-                {"an allocation that stalls", 200, 0, 1, 0, 0, true},
-                {"direct reclaim", 200, 0, 0, 1, 0, true},
-                {"kswapd for a stream", 200, 0, 0, 0, 5000, false},
+                {"nothing", 200, 0, 0, 0, 0, SHRINK_EVIDENCE_NONE, 0},
+                {"noise, and what the step moves", 218, 9000, 0, 0, 0, SHRINK_EVIDENCE_NONE, 0},
+                {"a process of 30 MiB", 230, 0, 0, 0, 0, SHRINK_EVIDENCE_GROWTH, 30 * MIB},
+                {"a stall", 200, 10001, 0, 0, 0, SHRINK_EVIDENCE_STALL, 10001},
+                {"an allocation that stalls", 200, 0, 1, 0, 0, SHRINK_EVIDENCE_RECLAIM, 1},
+                {"direct reclaim", 200, 0, 0, 1, 0, SHRINK_EVIDENCE_RECLAIM, 1},
+                {"kswapd for a stream", 200, 0, 0, 0, 5000, SHRINK_EVIDENCE_NONE, 0},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
@@ -198,10 +199,15 @@ static void test_in_flight(void **unused) {
                         guest.s.allocstall += table[i].allocstall;
                         guest.s.pgscan_direct += table[i].pgscan_direct;
                         guest.s.pgscan_kswapd += table[i].pgscan_kswapd;
-                        if ((guest_step(&guest, MSEC(20)) == SHRINK_VETO) != table[i].veto)
-                                fail_msg("%s: verdict %d", table[i].name, (int) guest.plan.verdict);
-                        if (!table[i].veto)
+                        bool veto = guest_step(&guest, MSEC(20)) == SHRINK_VETO;
+                        if (veto != (table[i].evidence != SHRINK_EVIDENCE_NONE) ||
+                            guest.plan.evidence != table[i].evidence)
+                                fail_msg("%s: verdict %d, evidence %s", table[i].name,
+                                         (int) guest.plan.verdict,
+                                         shrink_evidence_to_string(guest.plan.evidence));
+                        if (!veto)
                                 continue;
+                        assert_int_equal(guest.plan.evidence_amount, table[i].amount);
                         /* It is over, and held. */
                         assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
                         assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_REFUSED);
