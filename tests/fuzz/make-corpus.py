@@ -22,6 +22,7 @@ import corpus_config  # noqa: E402
 import corpus_frame  # noqa: E402
 import corpus_procfs  # noqa: E402
 import corpus_qmp  # noqa: E402
+import corpus_session  # noqa: E402
 import corpus_wire  # noqa: E402
 
 CORPORA = {
@@ -30,6 +31,7 @@ CORPORA = {
     "meminfo": corpus_procfs.meminfo,
     "psi": corpus_procfs.psi,
     "qmp": corpus_qmp.cases,
+    "session": corpus_session.cases,
     "wire": corpus_wire.cases,
 }
 
