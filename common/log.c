@@ -15,7 +15,6 @@
 #include "common/log.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,8 +22,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-
-#include "common/units.h"
 
 #define LOG_MESSAGE_MAX 1024
 #define LOG_VALUE_MAX   512
@@ -35,9 +32,6 @@
 
 /* How long a line waits for the reader of stderr, unless the line before found none. */
 #define LOG_STDERR_WAIT_MSEC 10
-
-#define LOG_LIMIT_WINDOW_USEC (10 * USEC_PER_SEC)
-#define LOG_LIMIT_LINES       10
 
 /* Atomic, because worker threads log too. */
 static struct {
@@ -282,27 +276,4 @@ int log_level_from_string(const char *text) {
         if (text[0] >= '0' && text[0] <= '7' && text[1] == '\0')
                 return text[0] - '0';
         return -EINVAL;
-}
-
-bool log_limit_allows(LogLimit *limit, uint64_t now_usec, unsigned *ret_suppressed) {
-        assert(limit);
-
-        if (limit->n_in_window == 0 || u64_sub(now_usec, limit->window_start_usec) >= LOG_LIMIT_WINDOW_USEC) {
-                limit->window_start_usec = now_usec;
-                limit->n_in_window = 0;
-        }
-
-        if (limit->n_in_window >= LOG_LIMIT_LINES) {
-                if (limit->n_suppressed < UINT_MAX)
-                        limit->n_suppressed++;
-                if (ret_suppressed)
-                        *ret_suppressed = 0;
-                return false;
-        }
-
-        limit->n_in_window++;
-        if (ret_suppressed)
-                *ret_suppressed = limit->n_suppressed;
-        limit->n_suppressed = 0;
-        return true;
 }
