@@ -132,8 +132,12 @@ static int line_to_stderr(const Line *line) {
         char data[LOG_STDERR_MAX];
         Buffer buffer = {.data = data, .size = sizeof(data) - 1};
         struct pollfd poll_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+        int r;
 
-        if (poll(&poll_fd, 1, log_state.n_lost > 0 ? 0 : LOG_STDERR_WAIT_MSEC) == 0)
+        r = poll(&poll_fd, 1, log_state.n_lost > 0 ? 0 : LOG_STDERR_WAIT_MSEC);
+        if (r < 0)
+                return -errno; /* a signal: whether there is room is not known, and a write would wait for it */
+        if (r == 0)
                 return -EAGAIN;
         if (poll_fd.revents & (POLLERR | POLLHUP | POLLNVAL))
                 return -EPIPE; /* a write would raise SIGPIPE */

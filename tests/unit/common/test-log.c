@@ -16,10 +16,12 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -146,6 +148,31 @@ static void test_full_pipe_never_blocks(void **state) {
 
         log_info("silent again");
         assert_string_equal(output(), "test-log: silent again\n");
+}
+
+static void on_alarm(int signal) {
+}
+
+/* A signal that ends the wait for room is no room. */
+static void test_signal_does_not_block(void **state) {
+        struct sigaction restart = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, before;
+        struct itimerval soon = {.it_value.tv_usec = 2000};
+        char noise[4096] = "";
+
+        assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK), 0);
+        while (write(STDERR_FILENO, noise, sizeof(noise)) > 0)
+                ;
+        assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, 0), 0);
+
+        assert_int_equal(sigaction(SIGALRM, &restart, &before), 0);
+        assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+        log_info("nobody reads"); /* for ever, if the write is tried */
+        assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+
+        while (read(pipe_read, noise, sizeof(noise)) > 0)
+                ;
+        log_info("back");
+        assert_string_equal(output(), "test-log: back\ntest-log: 1 log lines before this one were lost\n");
 }
 
 /* No SIGPIPE, no harm, when whoever read stderr is gone. */
@@ -279,6 +306,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_fields_and_hostile_text, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_full_pipe_never_blocks, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_signal_does_not_block, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_reader_gone, set_up, tear_down),
                 cmocka_unit_test(test_limit),
                 cmocka_unit_test_setup_teardown(test_journal, set_up, tear_down),
