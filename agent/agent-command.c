@@ -97,6 +97,8 @@ static uint64_t agent_capabilities(const Agent *agent, const Identity *identity)
                 capabilities |= CAPABILITY_PSI_TRIGGERS;
         if (agent->blocks)
                 capabilities |= CAPABILITY_BLOCKS;
+        if (agent->blocks && block_service_kernel_onlines(agent->blocks))
+                capabilities |= CAPABILITY_KERNEL_ONLINES;
         if (!identity_misses(identity, FACILITY_RECLAIM))
                 capabilities |= CAPABILITY_RECLAIM;
         return capabilities;

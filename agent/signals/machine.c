@@ -99,14 +99,6 @@ static bool init_on_alloc(const RootDir *root) {
         return r > 0;
 }
 
-static bool kernel_onlines(const RootDir *root) {
-        char text[32];
-
-        return rootdir_read_line(root, "sys/devices/system/memory/auto_online_blocks", text, sizeof(text)) >
-                       0 &&
-               strcmp(text, "offline") != 0;
-}
-
 uint64_t machine_capabilities(const RootDir *root) {
         BalloonDevice balloon = {};
         uint64_t capabilities = 0;
@@ -124,7 +116,5 @@ uint64_t machine_capabilities(const RootDir *root) {
                 capabilities |= CAPABILITY_VIRTIO_MEM;
         if (init_on_alloc(root))
                 capabilities |= CAPABILITY_INIT_ON_ALLOC;
-        if (kernel_onlines(root))
-                capabilities |= CAPABILITY_KERNEL_ONLINES;
         return capabilities;
 }

@@ -8,7 +8,7 @@
 #include "common/rootdir.h"
 
 /*
- * Capability bits that are the machine's: balloon and its features, virtio-mem, init_on_alloc, and whether
- * the kernel onlines memory by itself. What can not be read counts as not there. Allocates; to be called at start.
+ * Capability bits that are the machine's: balloon and its features, virtio-mem, init_on_alloc. What can not be
+ * read counts as not there. Allocates; to be called at start.
  */
 uint64_t machine_capabilities(const RootDir *root);

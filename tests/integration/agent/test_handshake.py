@@ -6,6 +6,7 @@ import time
 
 import memtide_pb2 as pb
 import pytest
+from machine_tree import MachineTree
 
 
 def test_opens_with_a_lone_zero_and_hello(guest):
@@ -19,6 +20,14 @@ def test_opens_with_a_lone_zero_and_hello(guest):
     assert hello.kernel_release.startswith("6.1")
     assert hello.capabilities & pb.CAPABILITY_RECLAIM
     assert hello.capabilities & pb.CAPABILITY_BLOCKS
+    assert not hello.capabilities & pb.CAPABILITY_KERNEL_ONLINES
+
+
+def test_says_when_the_kernel_onlines(guest):
+    guest.machine = MachineTree(guest.folder)
+    (guest.machine.path / "sys/devices/system/memory/auto_online_blocks").write_text("online\n", encoding="ascii")
+    guest.start()
+    assert guest.bridge.wait("hello").capabilities & pb.CAPABILITY_KERNEL_ONLINES
 
 
 def test_repeats_the_same_hello_every_second_until_welcome(guest):
