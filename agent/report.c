@@ -36,44 +36,45 @@ static int64_t signed_bytes(int64_t x) {
         return x > most ? most : x < -most ? -most : x;
 }
 
+static void fill_memory(MessageReport *report, const Snapshot *s) {
+        uint64_t total = total_bytes(s), swap_total = bytes(s->swap_total_bytes);
+
+        report->memory_total_bytes = total;
+        report->memory_available_bytes = u64_min(s->available_bytes, total);
+        report->memory_free_bytes = u64_min(s->free_bytes, total);
+        report->file_cache_bytes = bytes(u64_add(s->active_file_bytes, s->inactive_file_bytes));
+        report->swap_total_bytes = swap_total;
+        report->swap_free_bytes = u64_min(s->swap_free_bytes, swap_total);
+        report->balloon_bytes = bytes(s->balloon_bytes);
+        report->usable_bytes = bytes(snapshot_usable_bytes(s));
+        report->used_bytes = bytes(snapshot_used_bytes(s));
+        report->psi_some_usec = usec(s->psi_some_usec);
+        report->psi_full_usec = usec(u64_min(s->psi_full_usec, s->psi_some_usec));
+        report->oom_kills = s->oom_kill;
+}
+
+static void fill_demand(MessageReport *report, const Demand *d) {
+        report->reserve_bytes = bytes(d->reserve_bytes);
+        report->demand_bytes = bytes(d->demand_bytes);
+        report->need_bytes = signed_bytes(d->need_bytes);
+        report->floor_bytes = bytes(d->floor_bytes);
+        report->time_to_exhaustion_usec = usec(d->time_to_exhaustion_usec);
+        report->fall_bytes_per_sec = bytes(d->fall_bytes_per_sec);
+        report->urgency = d->urgency;
+        report->cause = d->cause;
+        report->kernel_zone = d->kernel_zone;
+}
+
 Message report_make(const ReportInput *input) {
-        const Snapshot *s;
-        const Demand *d;
-        uint64_t total, swap_total;
+        Message message;
 
         assert(input);
-        s = input->snapshot;
-        d = input->demand;
-        total = total_bytes(s);
-        swap_total = bytes(s->swap_total_bytes);
 
-        return (Message){
+        message = (Message){
                 .type = MESSAGE_REPORT,
-                .monotonic_usec = s->now_usec,
+                .monotonic_usec = input->snapshot->now_usec,
                 .report =
                         {
-                                .memory_total_bytes = total,
-                                .memory_available_bytes = u64_min(s->available_bytes, total),
-                                .memory_free_bytes = u64_min(s->free_bytes, total),
-                                .file_cache_bytes =
-                                        bytes(u64_add(s->active_file_bytes, s->inactive_file_bytes)),
-                                .swap_total_bytes = swap_total,
-                                .swap_free_bytes = u64_min(s->swap_free_bytes, swap_total),
-                                .balloon_bytes = bytes(s->balloon_bytes),
-                                .usable_bytes = bytes(snapshot_usable_bytes(s)),
-                                .used_bytes = bytes(snapshot_used_bytes(s)),
-                                .reserve_bytes = bytes(d->reserve_bytes),
-                                .demand_bytes = bytes(d->demand_bytes),
-                                .need_bytes = signed_bytes(d->need_bytes),
-                                .floor_bytes = bytes(d->floor_bytes),
-                                .time_to_exhaustion_usec = usec(d->time_to_exhaustion_usec),
-                                .fall_bytes_per_sec = bytes(d->fall_bytes_per_sec),
-                                .urgency = d->urgency,
-                                .cause = d->cause,
-                                .kernel_zone = d->kernel_zone,
-                                .psi_some_usec = usec(s->psi_some_usec),
-                                .psi_full_usec = usec(u64_min(s->psi_full_usec, s->psi_some_usec)),
-                                .oom_kills = s->oom_kill,
                                 .blocks_online = input->blocks_online,
                                 .blocks_offline = input->blocks_offline,
                                 .plug_budget_bytes = bytes(input->plug_budget_bytes),
@@ -82,6 +83,9 @@ Message report_make(const ReportInput *input) {
                                 .frames_dropped = input->frames_dropped,
                         },
         };
+        fill_memory(&message.report, input->snapshot);
+        fill_demand(&message.report, input->demand);
+        return message;
 }
 
 Message report_alarm(const ReportInput *input, uint64_t veto_id) {
