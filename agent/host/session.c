@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "agent/host/command.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "proto/wire.h"
@@ -207,69 +208,7 @@ static void session_on_outside(Session *session, const Message *message, uint64_
         /* In a handshake the Hello that is due anyway is the answer; a new nonce would only void the Welcome. */
 }
 
-/* Returns the command's id and deadline by reference to its kind. */
-static void session_command_terms(const Message *message, uint64_t *ret_id, uint64_t *ret_deadline_usec) {
-        switch (message->type) {
-        case MESSAGE_GROW_NOTICE:
-                *ret_id = message->grow_notice.id;
-                *ret_deadline_usec = message->grow_notice.deadline_usec;
-                return;
-        case MESSAGE_SHRINK_REQUEST:
-                *ret_id = message->shrink_request.id;
-                *ret_deadline_usec = message->shrink_request.deadline_usec;
-                return;
-        case MESSAGE_OFFLINE_RANGE:
-        case MESSAGE_ONLINE_RANGE:
-                *ret_id = message->range.id;
-                *ret_deadline_usec = message->range.deadline_usec;
-                return;
-        case MESSAGE_TUNING:
-                *ret_id = message->tuning.id;
-                *ret_deadline_usec = message->tuning.deadline_usec;
-                return;
-        case MESSAGE_PING:
-                *ret_id = message->ping.id;
-                *ret_deadline_usec = message->ping.deadline_usec;
-                return;
-        case MESSAGE_HELLO:
-        case MESSAGE_REPORT:
-        case MESSAGE_ALARM:
-        case MESSAGE_SHRINK_OFFER:
-        case MESSAGE_RESIZE_CONFIRM:
-        case MESSAGE_BLOCK_EVENT:
-        case MESSAGE_COMMAND_RESULT:
-        case MESSAGE_WELCOME:
-        case MESSAGE_TYPE_MAX:
-                break;
-        }
-        *ret_id = 0;
-        *ret_deadline_usec = 0;
-}
-
-static void session_refuse_expired(Session *session, const Message *message, uint64_t id, uint64_t now_usec) {
-        Message answer = {.monotonic_usec = now_usec};
-
-        if (message->type == MESSAGE_SHRINK_REQUEST) {
-                answer.type = MESSAGE_SHRINK_OFFER;
-                answer.shrink_offer = (MessageShrinkOffer){
-                        .id = id,
-                        .step = message->shrink_request.step,
-                        .reason = REFUSAL_EXPIRED,
-                };
-        } else {
-                answer.type = MESSAGE_COMMAND_RESULT;
-                answer.command_result = (MessageCommandResult){
-                        .id = id,
-                        .outcome = COMMAND_REFUSED,
-                        .reason = REFUSAL_EXPIRED,
-                };
-        }
-        (void) session_push(session, &answer);
-}
-
 static void session_on_message(Session *session, const Message *message, uint64_t now_usec) {
-        uint64_t id, deadline_usec;
-
         if (session->state == SESSION_DOWN) { /* the connection broke while these bytes were looked at */
                 session->counters.n_early++;
                 return;
@@ -292,10 +231,11 @@ static void session_on_message(Session *session, const Message *message, uint64_
         }
         session->received_sequence = message->sequence;
 
-        session_command_terms(message, &id, &deadline_usec);
-        if (deadline_usec <= now_usec) {
+        if (command_is_expired(message, now_usec)) {
+                Message answer = command_refuse_expired(message, now_usec);
+
                 session->counters.n_expired++;
-                session_refuse_expired(session, message, id, now_usec);
+                (void) session_push(session, &answer);
                 return;
         }
         session->handlers->command(message, session->userdata);
