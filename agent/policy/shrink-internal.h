@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What asking (shrink.c) and watching (shrink-watch.c) have in common. No other file includes this. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/policy/shrink.h"
+#include "common/units.h"
+
+/*
+ * What is offered is watched for as long as the host may still take it, which is longer than its own patience
+ * without progress: 5 s (host-bridge/policy/resize.c).
+ */
+#define SHRINK_WATCH_USEC (6 * USEC_PER_SEC)
+
+/* What an actuator cannot take anyway: virtio-mem's sub-block, with room for stray balloon pages. */
+#define SHRINK_UNIT_BYTES (2 * MIB)
+
+/* Notes when usable moved. */
+void shrink_follow_usable(ShrinkState *state, const Snapshot *now);
+
+/* Is U above U0 by more than noise and the resize itself can explain? in_flight: what may be taken at this moment. */
+bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_t in_flight);
+
+void shrink_close_step(ShrinkState *state);
+void shrink_close_resize(ShrinkState *state);
