@@ -7,227 +7,26 @@
  *
  * Marked blocks are worked off lowest address first (keeps zones contiguous), one write at a time. The write itself
  * is the caller's: it takes milliseconds, and as long as it likes where somebody else holds the kernel's lock on
- * hotplug. There is no pause after "add": where the kernel or a distribution's rule onlines too, the loser of the race reads EINVAL and finds the
- * block online, which is success. A second of waiting for them would be a second of stall for a guest at its limit.
+ * hotplug. There is no pause after "add": where the kernel or a distribution's rule onlines too, the loser of the
+ * race reads EINVAL and finds the block online, which is success. A second of waiting for them would be a second of
+ * stall for a guest at its limit.
  *
- * A block that goes offline after it was online is an administrator's, whoever that was, and is left alone
- * until somebody onlines it, also by the next agent of this boot. The kernel's own unplug looks the same for a moment and then removes the block.
- * A block that comes back under an old number is told apart by its folder's inode.
+ * A block that comes back under an old number is told apart by its folder's inode. What a look finds, and what
+ * follows from it, is in onliner-look.c.
  */
 
 #include "agent/blocks/onliner.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <string.h>
-#include <time.h>
 
 #include "agent/blocks/ledger.h"
+#include "agent/blocks/onliner-internal.h"
 #include "common/log.h"
 #include "common/units.h"
 
 /* Blocks looked at per turn, about 10 us each. */
 #define LOOKS_PER_TURN 64U
-
-/* A try that failed is repeated after these, then at the last one's pace (kernel-qemu.md section 1.4). */
-static const uint64_t online_retry_usec[] = {1 * USEC_PER_SEC, 5 * USEC_PER_SEC, 30 * USEC_PER_SEC};
-
-/*
- * A DIMM's blocks are announced before they are linked to their ACPI device (Linux acpi_memory_enable_device()),
- * and no event tells of the link: a new offline block of no known kind is looked at again after these.
- */
-static const uint64_t kind_retry_usec[] = {2 * USEC_PER_MSEC,   10 * USEC_PER_MSEC, 50 * USEC_PER_MSEC,
-                                           200 * USEC_PER_MSEC, 1 * USEC_PER_SEC,   5 * USEC_PER_SEC};
-
-/* Looks after which a kind that might be another is believed. */
-#define SURE_AFTER_LOOKS 2U
-
-static uint64_t monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* can not fail for this clock */
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
-static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction action, Zone zone,
-                   int error) {
-        BlockFate fate = {
-                .block = record->number,
-                .action = action,
-                .kind = record->kind,
-                .zone = zone,
-                .bytes = onliner->survey.block_size_bytes,
-                .error = error,
-        };
-
-        if (onliner->quiet)
-                return;
-        /* Not the turn's time: that was taken before the write whose length is to be told. */
-        fate.latency_usec = u64_sub(monotonic_usec(), record->first_seen_usec);
-        onliner->handler(&fate, onliner->userdata);
-}
-
-static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
-        bool sure;
-        int r;
-
-        r = block_survey_kind(&onliner->survey, record->number, &record->kind, &sure);
-        if (r < 0)
-                return r;
-
-        record->kind_known =
-                sure || (record->kind != BLOCK_KIND_OTHER && record->n_tries >= SURE_AFTER_LOOKS);
-        if (record->kind_known)
-                record->n_tries = 0; /* they count attempts to online from here on */
-        return 0;
-}
-
-/* -- what follows ---------------------------------------------------------------------------------- */
-
-static void gone(BlockOnliner *onliner, BlockRecord *record) {
-        BlockRecord copy = *record;
-
-        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
-        block_table_remove(&onliner->table, record);
-        report(onliner, &copy, BLOCK_REMOVED, ZONE_UNKNOWN, 0);
-}
-
-static void became_online(BlockOnliner *onliner, BlockRecord *record, Zone zone) {
-        record->state = BLOCK_STATE_ONLINE;
-        record->was_online = true;
-        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
-        record->administrators = false;
-        record->n_tries = 0;
-        record->error = 0;
-        report(onliner, record, BLOCK_ONLINED, zone, 0);
-}
-
-static void retry_later(BlockOnliner *onliner, BlockRecord *record, const uint64_t *ladder, size_t n_ladder,
-                        uint64_t now_usec) {
-        size_t step = MIN_OF((size_t) record->n_tries, n_ladder - 1);
-
-        record->n_tries++;
-        block_table_retry_at(&onliner->table, record, u64_add(now_usec, ladder[step]));
-}
-
-static void tell_seen(BlockOnliner *onliner, BlockRecord *record) {
-        if (!record->told)
-                report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
-        record->told = true;
-}
-
-/*
- * The block is offline and nobody's will: is it one to be onlined? Its kind may still have to come; the block is
- * told as seen when that is clear.
- */
-static bool is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
-        int r = record->kind_known ? 0 : read_kind(onliner, record);
-
-        if (r == -ENOENT) {
-                gone(onliner, record);
-                return false;
-        }
-        if (!record->kind_known && record->n_tries < ELEMENTSOF(kind_retry_usec)) {
-                retry_later(onliner, record, kind_retry_usec, ELEMENTSOF(kind_retry_usec), now_usec);
-                return false;
-        }
-
-        tell_seen(onliner, record);
-        return record->kind_known && onliner->config.online && !onliner->kernel_onlines;
-}
-
-void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,
-                           uint64_t now_usec) {
-        BlockRecord *record;
-
-        assert(onliner);
-        assert(outcome);
-
-        onliner->writing = false;
-        record = block_table_find(&onliner->table, number);
-        if (!record || record->identity != onliner->writing_identity)
-                return; /* it went away meanwhile, and another may have come */
-
-        switch (outcome->result) {
-        case BLOCK_ONLINE_DONE:
-        case BLOCK_ONLINE_ALREADY:
-                became_online(onliner, record, outcome->zone);
-                return;
-        case BLOCK_ONLINE_GONE:
-                gone(onliner, record);
-                return;
-        case BLOCK_ONLINE_FAILED:
-                break;
-        case BLOCK_ONLINE_RESULT_MAX:
-                assert(false);
-        }
-
-        retry_later(onliner, record, online_retry_usec, ELEMENTSOF(online_retry_usec), now_usec);
-        if (record->error == outcome->error)
-                return; /* said already */
-        record->error = outcome->error;
-        report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome->error);
-}
-
-static void went_offline(BlockOnliner *onliner, BlockRecord *record) {
-        record->state = BLOCK_STATE_OFFLINE;
-        record->administrators = true;
-        onliner->ledger_is_old = true;
-        record->told = true;
-        (void) read_kind(onliner, record); /* for the report; it may be gone already */
-        report(onliner, record, BLOCK_OFFLINED, ZONE_UNKNOWN, 0);
-}
-
-/* The block is online and was not when last looked at. */
-static void found_online(BlockOnliner *onliner, BlockRecord *record) {
-        Zone zone = ZONE_UNKNOWN;
-
-        if (!onliner->quiet) { /* for the report */
-                (void) read_kind(onliner, record);
-                (void) block_zone_read(onliner->root, record->number, &zone, NULL);
-        }
-        became_online(onliner, record, zone);
-}
-
-/*
- * Reads the block's state into the record and tells what changed.
- * Returns the record if it is offline and might be onlined, else NULL (it may be gone then).
- */
-static BlockRecord *refresh(BlockOnliner *onliner, BlockRecord *record) {
-        bool first = !record->read;
-        BlockState state;
-        int r;
-
-        r = block_state_read(onliner->root, record->number, &state);
-        if (r == -ENOENT) {
-                gone(onliner, record);
-                return NULL;
-        }
-        if (r < 0) {
-                (void) log_debug_errno(r, "Cannot read the state of memory%" PRIu64 ": %m", record->number);
-                return NULL;
-        }
-
-        record->read = true;
-        switch (state) {
-        case BLOCK_STATE_ONLINE:
-                if (first || record->state != BLOCK_STATE_ONLINE)
-                        found_online(onliner, record);
-                return NULL;
-        case BLOCK_STATE_GOING_OFFLINE:
-                return NULL; /* it is told when it is over */
-        case BLOCK_STATE_OFFLINE:
-                break;
-        case BLOCK_STATE_MAX:
-                assert(false);
-        }
-
-        if (record->was_online && record->state == BLOCK_STATE_ONLINE) {
-                went_offline(onliner, record);
-                return NULL;
-        }
-        return record->administrators ? NULL : record;
-}
 
 /* -- the work -------------------------------------------------------------------------------------- */
 
@@ -249,8 +48,8 @@ BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrit
 
                 if (!record)
                         return BLOCK_TURN_IDLE;
-                record = refresh(onliner, record);
-                if (!record || !is_wanted(onliner, record, now_usec))
+                record = block_onliner_refresh(onliner, record);
+                if (!record || !block_onliner_is_wanted(onliner, record, now_usec))
                         continue;
 
                 onliner->writing = true;
@@ -277,7 +76,7 @@ int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec
 
         /* It is not there, or what is there is another. */
         if (record && (r == -ENOENT || (r >= 0 && record->identity != identity))) {
-                gone(onliner, record);
+                block_onliner_gone(onliner, record);
                 record = NULL;
         }
         if (r < 0)
@@ -301,7 +100,7 @@ static void forget_unlisted(BlockOnliner *onliner, const BlockEntry *entries, si
                         block_table_mark(&onliner->table, record);
                         i++;
                 } else
-                        gone(onliner, record);
+                        block_onliner_gone(onliner, record);
         }
 }
 
@@ -362,7 +161,7 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
                 return r;
 
         for (BlockRecord *record; (record = block_table_take(&onliner->table));)
-                (void) refresh(onliner, record);
+                (void) block_onliner_refresh(onliner, record);
         r = block_ledger_load(root, &onliner->table);
         if (r < 0)
                 (void) log_warning_errno(r, "Cannot read /" BLOCK_LEDGER_PATH ", onlining all: %m");

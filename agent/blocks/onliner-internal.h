@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a turn of the onliner (onliner.c) asks of one look at a block (onliner-look.c). No other file includes this. */
+
+#include "agent/blocks/onliner.h"
+
+/*
+ * Reads the block's state into the record and tells what changed.
+ * Returns the record if it is offline and might be onlined, else NULL (it may be gone then).
+ */
+BlockRecord *block_onliner_refresh(BlockOnliner *onliner, BlockRecord *record);
+
+/*
+ * The block is offline and nobody's will: is it one to be onlined? Its kind may still have to come; the block is
+ * told as seen when that is clear.
+ */
+bool block_onliner_is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec);
+
+/* The block is not there any more: tells it, and forgets the record. */
+void block_onliner_gone(BlockOnliner *onliner, BlockRecord *record);
