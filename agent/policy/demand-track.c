@@ -52,17 +52,44 @@ static int64_t smooth(int64_t slope, int64_t latest, uint64_t usec) {
         return (int64_t) (((__int128) slope * keep + (__int128) latest * ((int64_t) KEEP_ONE - keep)) >> 32);
 }
 
+/* What a block on its way out adds to usable is gone again within this. */
+#define PHANTOM_USEC USEC_PER_SEC
+
+static uint64_t magnitude(int64_t x) {
+        return x < 0 ? UINT64_C(0) - (uint64_t) x : (uint64_t) x;
+}
+
+/* x, less up to bytes of it towards 0. */
+static int64_t towards_zero(int64_t x, uint64_t bytes) {
+        int64_t left = (int64_t) u64_sub(magnitude(x), bytes);
+
+        return x < 0 ? -left : left;
+}
+
 /*
  * Growth of U that is the workload's. A resize moves U by up to 2.7 % of its bytes, by memmap and watermarks
  * (shrink.md S7): that much, in either direction, is not held against the workload.
+ *
+ * Nor is memory that is counted and not there. Before virtio-mem removes a block it takes the block's unplugged pages for
+ * managed again, so that offlining can take them off (virtio_mem_fake_offline_going_offline(), Linux 6.1): MemTotal
+ * rises by up to a block and falls again, 10 to 40 ms later under TCG, while MemAvailable stands still. In the middle
+ * of a shrink that looked like 128 MiB of new workload.
  */
-static int64_t growth_of_used(int64_t delta_used, int64_t resized) {
-        uint64_t moved = resized < 0 ? UINT64_C(0) - (uint64_t) resized : (uint64_t) resized;
-        int64_t own = (int64_t) u64_scale(moved, 27, 1000);
+static int64_t growth_of_used(DemandState *state, const DemandView *view, int64_t delta_used) {
+        int64_t growth = towards_zero(delta_used, u64_scale(magnitude(view->resized), 27, 1000));
+        uint64_t phantom = 0;
 
-        if (delta_used > own)
-                return delta_used - own;
-        return delta_used < -own ? delta_used + own : 0;
+        if (view->now.now_usec - state->phantom_usec > PHANTOM_USEC)
+                state->phantom_bytes = 0;
+        if (view->resized > 0 && growth > 0) {
+                phantom = u64_min((uint64_t) growth, (uint64_t) view->resized);
+                state->phantom_bytes = u64_add(state->phantom_bytes, phantom);
+                state->phantom_usec = view->now.now_usec;
+        } else if (view->resized < 0 && growth < 0) {
+                phantom = u64_min(magnitude(growth), state->phantom_bytes);
+                state->phantom_bytes -= phantom;
+        }
+        return towards_zero(growth, phantom);
 }
 
 /* Buckets are quarter octaves of 1 MiB/s; the answer is a bucket's upper edge, so up to 19 % high. */
@@ -220,8 +247,8 @@ static void track_memory(DemandState *state, DemandView *view) {
 
         if (known) {
                 view->resized = u64_delta(view->usable, snapshot_usable_bytes(&state->last));
-                growth = growth_of_used(u64_delta(view->used, snapshot_used_bytes(&state->last)),
-                                        view->resized);
+                growth =
+                        growth_of_used(state, view, u64_delta(view->used, snapshot_used_bytes(&state->last)));
                 state->slope_bytes_per_sec =
                         smooth(state->slope_bytes_per_sec, slope_of(growth, view->interval_usec),
                                view->interval_usec);

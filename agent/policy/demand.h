@@ -63,8 +63,10 @@ typedef struct DemandState {
         bool trigger_pending; /* a PSI trigger that no vmstat has been seen beside yet */
 
         /* growth of U */
-        uint64_t memory_usec;                   /* meminfo was last read */
-        int64_t slope_bytes_per_sec;            /* smoothed, signed */
+        uint64_t memory_usec;        /* meminfo was last read */
+        int64_t slope_bytes_per_sec; /* smoothed, signed */
+        uint64_t phantom_bytes;      /* lately counted in usable and not available: a block on its way out */
+        uint64_t phantom_usec;       /* when they came */
         uint64_t rate_usec[DEMAND_BUCKETS_MAX]; /* time spent at each rate */
         uint64_t rate_halved_usec;
         unsigned n_predict, n_level; /* samples in a row that met G1, G2 */

@@ -102,6 +102,25 @@ static void test_jump(void **unused) {
         assert_int_equal(guest.n_fired, 0);
 }
 
+/* A block that is being removed: MemTotal counts it once more for some samples, MemAvailable does not (recorded, KiB). */
+static void test_block_on_its_way_out(void **unused) {
+        static const struct {
+                uint64_t total, available;
+        } samples[] = {
+                {1994000, 1865432}, {1990940, 1862376}, {2117916, 1860672}, {2117916, 1860672},
+                {2117916, 1860672}, {1984796, 1856232}, {1980000, 1851436},
+        };
+        Guest guest;
+
+        guest_init(&guest, samples[0].total * KIB, (samples[0].total - samples[0].available) * KIB);
+        for (size_t i = 0; i < ELEMENTSOF(samples); i++) {
+                guest_set(&guest, samples[i].total * KIB, (samples[i].total - samples[i].available) * KIB);
+                guest_step(&guest, MSEC(20));
+                assert_true(guest.demand.fall_bytes_per_sec < 10 * MIB);
+        }
+        assert_int_equal(guest.n_fired, 0);
+}
+
 /* U goes up and down in a guest: quiet where it has been before, and not after a shrink has changed the place. */
 static void test_known_territory(void **unused) {
         static const uint64_t shrink[] = {0, 32};
@@ -135,6 +154,7 @@ int main(void) {
                 cmocka_unit_test(test_own_resize),
                 cmocka_unit_test(test_growth_beside_resize),
                 cmocka_unit_test(test_jump),
+                cmocka_unit_test(test_block_on_its_way_out),
                 cmocka_unit_test(test_known_territory),
         };
 
