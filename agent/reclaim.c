@@ -22,8 +22,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -48,13 +48,6 @@ struct Reclaim {
 
         atomic_bool cancelled;
 };
-
-static uint64_t now_monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
 
 /* Finds the mount point of cgroup2 in a line of mountinfo. Returns true with its path below the root. */
 static bool mountinfo_parse_line(char *line, char *ret, size_t size) {
@@ -106,7 +99,7 @@ static int reclaim_open(const RootDir *root) {
 }
 
 static void reclaim_work(Reclaim *reclaim, uint64_t bytes, uint64_t deadline_usec) {
-        while (bytes > 0 && !atomic_load(&reclaim->cancelled) && now_monotonic_usec() < deadline_usec) {
+        while (bytes > 0 && !atomic_load(&reclaim->cancelled) && clock_monotonic_usec() < deadline_usec) {
                 uint64_t chunk = u64_min(bytes, RECLAIM_CHUNK_BYTES);
                 char text[sizeof("18446744073709551615\n")];
                 int n;

@@ -15,8 +15,8 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -33,13 +33,6 @@ static const uint64_t kind_retry_usec[] = {2 * USEC_PER_MSEC,   10 * USEC_PER_MS
 /* Looks after which a kind that might be another is believed. */
 #define SURE_AFTER_LOOKS 2U
 
-static uint64_t monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* can not fail for this clock */
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction action, Zone zone,
                    int error) {
         BlockFate fate = {
@@ -54,7 +47,7 @@ static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction
         if (onliner->quiet)
                 return;
         /* Not the turn's time: that was taken before the write whose length is to be told. */
-        fate.latency_usec = u64_sub(monotonic_usec(), record->first_seen_usec);
+        fate.latency_usec = u64_sub(clock_monotonic_usec(), record->first_seen_usec);
         onliner->handler(&fate, onliner->userdata);
 }
 

@@ -13,7 +13,6 @@
 
 #include <assert.h>
 #include <limits.h>
-#include <time.h>
 
 #include "agent/signals/balloon.h"
 #include "agent/signals/counters.h"
@@ -21,6 +20,7 @@
 #include "agent/signals/procfile.h"
 #include "agent/signals/psi.h"
 #include "agent/signals/zram.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 typedef enum Source {
@@ -181,13 +181,6 @@ static bool read_psi(Sampler *sampler, Snapshot *snapshot) {
 
 /* -- the sample ------------------------------------------------------------------------------------ */
 
-static uint64_t monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* can not fail for this clock */
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 /* A balloon that MemTotal hides and that only vmstat knows: without vmstat, its growth would look like the workload's. */
 static bool balloon_needs_vmstat(const Sampler *sampler) {
         return sampler->balloon.deflate_on_oom && !counters_has(&sampler->meminfo, MEMINFO_BALLOON);
@@ -200,7 +193,7 @@ void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
         assert(ret);
 
         snapshot = &sampler->last;
-        snapshot->now_usec = monotonic_usec();
+        snapshot->now_usec = clock_monotonic_usec();
         snapshot->has = 0;
 
         if ((what & SNAPSHOT_HAS_MEMINFO) && read_meminfo(sampler, snapshot))
