@@ -9,9 +9,7 @@
  * looked at once per second in case an edge was lost. It is closed only when the device is gone.
  *
  * A Unix socket can not come back like that: it is connected anew, with a growing pause.
- *
- * Output is at most one frame: what waits behind it is the session's, which can still replace it by
- * something newer. Input has a budget per tick, so that a host gone mad costs a bounded share of CPU.
+ * What is done with an open descriptor is in port-io.c.
  */
 
 #include "agent/host/port.h"
@@ -22,43 +20,13 @@
 #include <sys/epoll.h>
 
 #include "agent/host/port-find.h"
-#include "common/log.h"
-#include "common/units.h"
-#include "proto/frame.h"
+#include "agent/host/port-internal.h"
 
 #define PORT_PROBE_USEC         USEC_PER_SEC          /* absent device, or host away */
 #define PORT_BACKOFF_LEAST_USEC (100 * USEC_PER_MSEC) /* socket */
 #define PORT_BACKOFF_MOST_USEC  (5 * USEC_PER_SEC)
-#define PORT_BUDGET_TICK_USEC   (100 * USEC_PER_MSEC)
-#define PORT_BUDGET_BYTES       (64 * KIB) /* per tick: 640 KiB/s, far above any use */
-#define PORT_RETRY_WRITE_USEC   (20 * USEC_PER_MSEC)
-#define PORT_READ_SIZE          4096U
 
-struct Port {
-        const RootDir *root;
-        char *path;
-        const PortHandlers *handlers;
-        void *userdata;
-
-        sd_event *event;
-        sd_event_source *io, *timer;
-        int fd;
-        bool socket;
-        PortState state;
-        LogLimit log_limit; /* a host can come and go as often as it likes */
-        int last_error;     /* of the last attempt to open, so that a change is logged and a state is not */
-        uint64_t backoff_usec;
-
-        uint64_t tick_usec; /* start of the present budget tick */
-        size_t tick_bytes;
-        bool throttled;
-
-        uint8_t pending[FRAME_ENCODED_MAX];
-        size_t pending_size, pending_done;
-        bool resting; /* the kernel had no room for the rest: tried again by the timer */
-};
-
-static void port_arm(Port *port, uint64_t delay_usec) {
+void port_arm(Port *port, uint64_t delay_usec) {
         int r;
 
         r = sd_event_source_set_time_relative(port->timer, delay_usec);
@@ -68,7 +36,7 @@ static void port_arm(Port *port, uint64_t delay_usec) {
                 log_error_errno(r, "Failed to arm the timer of the port: %m");
 }
 
-static uint64_t port_now(const Port *port) {
+uint64_t port_now(const Port *port) {
         uint64_t now_usec = 0;
 
         (void) sd_event_now(port->event, CLOCK_MONOTONIC, &now_usec);
@@ -89,8 +57,7 @@ static void port_tell(Port *port, int error, const char *text) {
                 log_info("%s", text);
 }
 
-/* What epoll shall wake us for in the present state. */
-static void port_watch(Port *port) {
+void port_watch(Port *port) {
         uint32_t events = 0;
         int r;
 
@@ -111,11 +78,6 @@ static void port_watch(Port *port) {
                 log_error_errno(r, "Failed to watch the port: %m");
 }
 
-static void port_forget_output(Port *port) {
-        port->pending_size = port->pending_done = 0;
-        port->resting = false;
-}
-
 static void port_enter(Port *port, PortState state) {
         bool was_up = port->state == PORT_UP;
 
@@ -131,8 +93,7 @@ static void port_enter(Port *port, PortState state) {
                 port->handlers->down(port->userdata);
 }
 
-/* The descriptor is of no use any more. */
-static void port_lose(Port *port, int error) {
+void port_lose(Port *port, int error) {
         if (port->state == PORT_UP)
                 port_tell(port, error, error < 0 ? "Lost the port" : "The host closed the port");
 
@@ -148,8 +109,7 @@ static void port_lose(Port *port, int error) {
         port_enter(port, PORT_ABSENT);
 }
 
-/* The host side has closed; the descriptor stays good. */
-static void port_hang_up(Port *port) {
+void port_hang_up(Port *port) {
         if (port->socket) {
                 port_lose(port, 0);
                 return;
@@ -164,73 +124,10 @@ static void port_hang_up(Port *port) {
         port_enter(port, PORT_AWAY);
 }
 
-/* Returns what poll(2) says now of the descriptor. */
-static short port_poll(const Port *port) {
+short port_poll(const Port *port) {
         struct pollfd p = {.fd = port->fd, .events = POLLIN | POLLOUT};
 
         return poll(&p, 1, 0) < 0 ? 0 : p.revents;
-}
-
-/* Returns true if the port is still up. */
-static bool port_flush(Port *port) {
-        while (port->pending_done < port->pending_size) {
-                ssize_t n = write(port->fd, port->pending + port->pending_done,
-                                  port->pending_size - port->pending_done);
-
-                if (n > 0) {
-                        port->pending_done += (size_t) n;
-                        continue;
-                }
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN)
-                        break;
-                /* The ring was refused, or the kernel had no memory for its copy: epoll calls this writable. */
-                if (n == 0 || errno == ENOMEM) {
-                        port->resting = true;
-                        port_arm(port, PORT_RETRY_WRITE_USEC);
-                        break;
-                }
-                port_lose(port, -errno);
-                return false;
-        }
-
-        if (port->pending_done >= port->pending_size)
-                port_forget_output(port);
-        port_watch(port);
-        return true;
-}
-
-static void port_read(Port *port) {
-        uint8_t buffer[PORT_READ_SIZE];
-        uint64_t now_usec = port_now(port);
-        ssize_t n;
-
-        n = read(port->fd, buffer, sizeof(buffer));
-        if (n < 0) {
-                if (errno != EAGAIN && errno != EINTR)
-                        port_lose(port, -errno);
-                else if (port_poll(port) & POLLHUP) /* else epoll would call this readable for ever */
-                        port_hang_up(port);
-                return;
-        }
-        if (n == 0) {
-                port_hang_up(port);
-                return;
-        }
-
-        if (now_usec - port->tick_usec >= PORT_BUDGET_TICK_USEC) {
-                port->tick_usec = now_usec;
-                port->tick_bytes = 0;
-        }
-        port->tick_bytes += (size_t) n;
-        if (port->tick_bytes >= PORT_BUDGET_BYTES) {
-                port->throttled = true;
-                port_watch(port);
-                port_arm(port, PORT_BUDGET_TICK_USEC);
-        }
-
-        port->handlers->received(buffer, (size_t) n, port->userdata);
 }
 
 /* The descriptor is open; is anybody there? */
@@ -404,26 +301,6 @@ int port_start(Port *port) {
 PortState port_state(const Port *port) {
         assert(port);
         return port->state;
-}
-
-bool port_can_send(const Port *port) {
-        assert(port);
-        return port->state == PORT_UP && port->pending_size == 0;
-}
-
-int port_send(Port *port, const uint8_t *frame, size_t size) {
-        assert(port);
-        assert(frame);
-        assert(size > 0 && size <= sizeof(port->pending));
-
-        if (port->state != PORT_UP)
-                return -ENOTCONN;
-        if (port->pending_size > 0)
-                return -EBUSY;
-
-        memcpy(port->pending, frame, size);
-        port->pending_size = size;
-        return port_flush(port) ? 0 : -ENOTCONN;
 }
 
 void port_settled(Port *port) {
