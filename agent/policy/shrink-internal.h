@@ -21,6 +21,12 @@
 /* Notes when usable moved. */
 void shrink_follow_usable(ShrinkState *state, const Snapshot *now);
 
+/*
+ * U, of the least usable since the resize began. A shrink only takes; where usable rises in it, that is a block on its way
+ * out, whose pages count as managed once more before they go (see growth_of_used() in demand-track.c).
+ */
+uint64_t shrink_workload_bytes(const ShrinkState *state, const Snapshot *now);
+
 /* Is U above U0 by more than noise and the resize itself can explain? in_flight: what may be taken at this moment. */
 bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_t in_flight);
 

@@ -28,6 +28,11 @@ void shrink_follow_usable(ShrinkState *state, const Snapshot *now) {
                 return;
         state->last_usable_bytes = usable;
         state->settled_usec = now->now_usec;
+        state->least_usable_bytes = u64_min(state->least_usable_bytes, usable);
+}
+
+uint64_t shrink_workload_bytes(const ShrinkState *state, const Snapshot *now) {
+        return u64_sub(u64_min(snapshot_usable_bytes(now), state->least_usable_bytes), now->available_bytes);
 }
 
 /* U0 and the offer's U have to be exceeded by V and by what the resize itself may have moved (shrink.md section 3). */
@@ -41,7 +46,7 @@ static bool exceeds(uint64_t used, uint64_t base, uint64_t in_flight, uint64_t m
 bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_t in_flight) {
         uint64_t moved = distance(snapshot_usable_bytes(now), state->first_usable_bytes);
 
-        return exceeds(snapshot_used_bytes(now), state->u0_bytes, in_flight, moved);
+        return exceeds(shrink_workload_bytes(state, now), state->u0_bytes, in_flight, moved);
 }
 
 void shrink_close_step(ShrinkState *state) {
@@ -74,7 +79,7 @@ static void rebase(ShrinkState *state, const Snapshot *now) {
 /* Whether the host is to be stopped, and by what. */
 static ShrinkEvidence must_stop(const ShrinkState *state, const Snapshot *now, uint64_t *ret_amount) {
         const Snapshot *base = &state->at_offer;
-        uint64_t used = snapshot_used_bytes(now), used_at_offer = snapshot_used_bytes(base);
+        uint64_t used = shrink_workload_bytes(state, now), used_at_offer = state->used_at_offer_bytes;
 
         *ret_amount = u64_sub(now->psi_some_usec, base->psi_some_usec);
         if ((now->has & SNAPSHOT_HAS_PSI) && *ret_amount > STALL_USEC)
@@ -98,7 +103,7 @@ static ShrinkEvidence must_stop(const ShrinkState *state, const Snapshot *now, u
 /* Sets the verdict that the bytes speak: the step is done, has moved, or nothing. */
 static ShrinkVerdict judge_bytes(ShrinkState *state, const Snapshot *now) {
         uint64_t usable = snapshot_usable_bytes(now);
-        uint64_t taken = u64_sub(snapshot_usable_bytes(&state->at_offer), usable);
+        uint64_t taken = u64_sub(state->usable_at_offer_bytes, usable);
 
         /* Balloon pages come and go by a few: less than the smallest unit is nothing. */
         if (u64_add(taken, SHRINK_UNIT_BYTES) > state->offered_bytes)

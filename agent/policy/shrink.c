@@ -79,6 +79,8 @@ static ShrinkPlan offer(ShrinkState *state, const Snapshot *now, uint64_t bytes,
         state->offered = true;
         state->offered_bytes = bytes;
         state->at_offer = *now;
+        state->usable_at_offer_bytes = state->least_usable_bytes;
+        state->used_at_offer_bytes = shrink_workload_bytes(state, now);
         state->reported_usable_bytes = snapshot_usable_bytes(now);
         state->lapse_usec = u64_add(now->now_usec, SHRINK_WATCH_USEC);
         return offered(state, acceptable);
@@ -128,7 +130,7 @@ static uint64_t begin_resize(ShrinkState *state, uint64_t id, const Snapshot *no
         if (quiet_usec < SETTLE_USEC)
                 return SETTLE_USEC - quiet_usec;
         state->resize_id = id;
-        state->first_usable_bytes = snapshot_usable_bytes(now);
+        state->first_usable_bytes = state->least_usable_bytes = snapshot_usable_bytes(now);
         state->u0_bytes = snapshot_used_bytes(now);
         return 0;
 }

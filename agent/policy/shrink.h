@@ -70,8 +70,10 @@ typedef struct ShrinkState {
         ShrinkAsk ask;       /* the open step */
         uint64_t lapse_usec; /* it lapses: the deadline of the answer, then the patience of the watch */
         uint64_t resize_id;  /* the resize that the next two belong to, 0 = none */
-        uint64_t first_usable_bytes; /* when the resize began */
-        uint64_t u0_bytes;           /* U when the resize began */
+        uint64_t first_usable_bytes;                         /* when the resize began */
+        uint64_t least_usable_bytes;                         /* since then */
+        uint64_t usable_at_offer_bytes, used_at_offer_bytes; /* of the open step: least usable, and U by it */
+        uint64_t u0_bytes;                                   /* U when the resize began */
         Snapshot at_ask, at_offer;
         uint64_t reclaim_bytes; /* asked of memory.reclaim */
         uint64_t offered_bytes;

@@ -10,63 +10,8 @@
 
 #include <cmocka.h>
 
-#include "agent/policy/shrink.h"
 #include "common/macro.h"
-
-#define MSEC(ms) ((uint64_t) (ms) *USEC_PER_MSEC)
-#define SEC(s)   ((uint64_t) (s) *USEC_PER_SEC)
-#define ALL      (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES)
-
-static const ShrinkConfig config = {.margin_bytes = 128 * MIB, .hold_usec = SEC(120)};
-static const DemandConfig demand_config = {.actuator_delay_usec = MSEC(150)};
-
-typedef struct Guest {
-        DemandState demand_state;
-        ShrinkState state;
-        Snapshot s;
-        Demand demand;
-        ShrinkPlan plan;
-} Guest;
-
-/* Memory in MiB. cache is available and not free. */
-static void guest_set(Guest *guest, uint64_t total, uint64_t used, uint64_t cache) {
-        guest->s.total_bytes = total * MIB;
-        guest->s.available_bytes = u64_sub(snapshot_usable_bytes(&guest->s), used * MIB);
-        guest->s.free_bytes = u64_sub(guest->s.available_bytes, cache * MIB);
-}
-
-static ShrinkVerdict guest_step(Guest *guest, uint64_t usec) {
-        guest->s.now_usec += usec;
-        guest->demand = demand_step(&demand_config, &guest->demand_state, &guest->s);
-        guest->plan = shrink_watch(&config, &guest->state, &guest->s);
-        return guest->plan.verdict;
-}
-
-static void guest_init(Guest *guest, uint64_t total, uint64_t used, uint64_t cache) {
-        *guest = (Guest){
-                .s = {.now_usec = SEC(10), .has = ALL, .page_size_bytes = 4096},
-        };
-        guest_set(guest, total, used, cache);
-        for (unsigned i = 0; i < 10; i++)
-                assert_int_equal(guest_step(guest, MSEC(100)), SHRINK_IDLE);
-}
-
-static ShrinkAsk ask_of(const Guest *guest, uint64_t id, unsigned step, uint64_t bytes) {
-        return (ShrinkAsk){
-                .id = id,
-                .step = step,
-                .bytes = bytes,
-                .remaining_bytes = bytes,
-                .deadline_usec = guest->s.now_usec + SEC(5),
-        };
-}
-
-static ShrinkVerdict guest_ask(Guest *guest, uint64_t id, unsigned step, uint64_t mib) {
-        ShrinkAsk ask = ask_of(guest, id, step, mib * MIB);
-
-        guest->plan = shrink_ask(&config, &guest->state, &ask, &guest->s, &guest->demand, true);
-        return guest->plan.verdict;
-}
+#include "shrink-guest.h"
 
 /* Asks that are answered at once, by the state of the guest. */
 static void test_answers(void **unused) {
@@ -158,66 +103,6 @@ static void test_whole_resize(void **unused) {
         assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
         assert_int_equal(guest.demand.urgency, URGENCY_NONE);
         assert_int_equal(guest.state.resize_id, 0);
-}
-
-/* What happens while 64 MiB are in flight, and whether the guest stops it within that very sample. */
-static void test_in_flight(void **unused) {
-        static const struct {
-                const char *name;
-                uint64_t used; /* MiB, 200 at the offer */
-                uint64_t psi_usec, allocstall, pgscan_direct, pgscan_kswapd;
-                ShrinkEvidence evidence; /* NONE: it goes on */
-                uint64_t amount;
-        } table[] = {
-                {"nothing", 200, 0, 0, 0, 0, SHRINK_EVIDENCE_NONE, 0},
-                {"noise, and what the step moves", 218, 9000, 0, 0, 0, SHRINK_EVIDENCE_NONE, 0},
-                {"a process of 30 MiB", 230, 0, 0, 0, 0, SHRINK_EVIDENCE_GROWTH, 30 * MIB},
-                {"a stall", 200, 10001, 0, 0, 0, SHRINK_EVIDENCE_STALL, 10001},
-                {"an allocation that stalls", 200, 0, 1, 0, 0, SHRINK_EVIDENCE_RECLAIM, 1},
-                {"direct reclaim", 200, 0, 0, 1, 0, SHRINK_EVIDENCE_RECLAIM, 1},
-                {"kswapd for a stream", 200, 0, 0, 0, 5000, SHRINK_EVIDENCE_NONE, 0},
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(table); i++)
-                for (unsigned late = 0; late < 2; late++) {
-                        Guest guest;
-
-                        guest_init(&guest, 1536, 200, 0);
-                        /* Counters that the offer's sample had not read and that moved before it are no reason. */
-                        if (late)
-                                guest.s.has = SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI;
-                        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
-                        guest.s.has = ALL;
-                        if (late) {
-                                guest.s.allocstall += 5;
-                                guest.s.pgscan_direct += 5;
-                        }
-                        guest_set(&guest, 1526, 200, 0);
-                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
-                        guest_set(&guest, 1516, table[i].used, 0);
-                        guest.s.psi_some_usec += table[i].psi_usec;
-                        guest.s.allocstall += table[i].allocstall;
-                        guest.s.pgscan_direct += table[i].pgscan_direct;
-                        guest.s.pgscan_kswapd += table[i].pgscan_kswapd;
-                        bool veto = guest_step(&guest, MSEC(20)) == SHRINK_VETO;
-                        if (veto != (table[i].evidence != SHRINK_EVIDENCE_NONE) ||
-                            guest.plan.evidence != table[i].evidence)
-                                fail_msg("%s: verdict %d, evidence %s", table[i].name,
-                                         (int) guest.plan.verdict,
-                                         shrink_evidence_to_string(guest.plan.evidence));
-                        if (!veto)
-                                continue;
-                        assert_int_equal(guest.plan.evidence_amount, table[i].amount);
-                        /* It is over, and held. */
-                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_IDLE);
-                        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_REFUSED);
-                        assert_int_equal(guest.plan.reason, REFUSAL_HELD);
-                        assert_in_range(guest.plan.hold_usec, SEC(119), SEC(120));
-                        guest_set(&guest, 1536, 200, 0);
-                        for (unsigned n = 0; n < 1210; n++)
-                                guest_step(&guest, MSEC(100));
-                        assert_int_equal(guest_ask(&guest, 8, 1, 64), SHRINK_OFFERED);
-                }
 }
 
 /* A workload that grows by little in each step is seen over the resize. */
@@ -483,7 +368,6 @@ int main(void) {
                 cmocka_unit_test(test_answers),
                 cmocka_unit_test(test_margin),
                 cmocka_unit_test(test_whole_resize),
-                cmocka_unit_test(test_in_flight),
                 cmocka_unit_test(test_slow_growth),
                 cmocka_unit_test(test_unsettled),
                 cmocka_unit_test(test_growth_between_steps),
