@@ -23,7 +23,10 @@ typedef enum PortState {
 
 typedef struct Port Port;
 
-/* Each is called from the loop only, as the last act of a handler. The port may not be freed inside. */
+/*
+ * Each is called as the last act of a handler of the loop; up() also by port_start(), down() also by port_send(). The
+ * port may not be freed inside.
+ */
 typedef struct PortHandlers {
         void (*up)(void *userdata);   /* a new connection: nothing of the one before holds */
         void (*down)(void *userdata); /* the connection is over; bytes not yet taken are gone */

@@ -41,7 +41,7 @@ typedef struct SessionCounters {
         uint64_t n_flooded;   /* above the rate limit */
 } SessionCounters;
 
-/* Embedded by the caller; its fields are session.c's own, but for reading counters. */
+/* Embedded by the caller; its fields are session.c's own, but for reading state and counters. */
 typedef struct Session {
         const SessionHandlers *handlers;
         void *userdata;
