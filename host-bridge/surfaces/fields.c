@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Three tables, one walker. A table row says where in the struct a value stands and how it is read; so a
- * new figure is one row, and bus, JSON and tests have it.
- */
+/* Three tables for the walker of common/field.c: a new figure is one row, and bus, JSON and tests have it. */
 
 #include "host-bridge/surfaces/fields.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "common/macro.h"
-
-typedef enum Reading {
-        READ_U64,
-        READ_I64,
-        READ_UNSIGNED,
-        READ_SIZE,
-        READ_BOOLEAN,
-        READ_TEXT, /* char array */
-        READ_NAME, /* an enum, by its name function */
-        READ_AGE,  /* uint64_t usec, left out when UINT64_MAX */
-} Reading;
-
-typedef struct Row {
-        const char *name;
-        Reading reading;
-        size_t offset;
-        const char *(*to_string)(unsigned value);
-} Row;
 
 #define NAMER(function, type)                                                                                \
         static const char *function##_name(unsigned value) {                                                 \
@@ -50,7 +27,7 @@ NAMER(decision_result_to_string, DecisionResult)
 #define VM_NAME(name, function)                                                                              \
         { #name, READ_NAME, offsetof(VmSnapshot, name), function##_name }
 
-static const Row vm_rows[] = {
+static const FieldRow vm_rows[] = {
         VM(name, READ_TEXT),
         VM_NAME(state, vm_state_to_string),
         VM(now_usec, READ_U64),
@@ -95,7 +72,7 @@ static const Row vm_rows[] = {
 #define BRIDGE(name, reading)                                                                                \
         { #name, reading, offsetof(BridgeSnapshot, name), NULL }
 
-static const Row bridge_rows[] = {
+static const FieldRow bridge_rows[] = {
         BRIDGE(version, READ_TEXT),        BRIDGE(now_usec, READ_U64), BRIDGE(budget_bytes, READ_AGE),
         BRIDGE(committed_bytes, READ_U64), BRIDGE(n_vms, READ_SIZE),
 };
@@ -109,7 +86,7 @@ static const Row bridge_rows[] = {
 #define INPUT_NAME(name, function)                                                                           \
         { #name, READ_NAME, offsetof(Decision, inputs.name), function##_name }
 
-static const Row decision_rows[] = {
+static const FieldRow decision_rows[] = {
         DECISION(id, READ_U64),
         DECISION(vm, READ_TEXT),
         DECISION(realtime_usec, READ_U64),
@@ -146,71 +123,6 @@ static const Row decision_rows[] = {
         INPUT(report_age_usec, READ_AGE),
 };
 
-static void set_u64(Field *field, uint64_t value) {
-        field->type = FIELD_U64;
-        field->u64 = value;
-}
-
-static void set_text(Field *field, FieldType type, const char *text) {
-        field->type = type;
-        (void) snprintf(field->text, sizeof(field->text), "%s", text);
-}
-
-/* Returns false if the value is one that is left out. */
-static bool read_row(const Row *row, const void *base, Field *ret) {
-        const void *at = (const char *) base + row->offset;
-
-        *ret = (Field){.name = row->name};
-        switch (row->reading) {
-        case READ_AGE:
-                if (*(const uint64_t *) at == UINT64_MAX)
-                        return false;
-                set_u64(ret, *(const uint64_t *) at);
-                return true;
-        case READ_U64:
-                set_u64(ret, *(const uint64_t *) at);
-                return true;
-        case READ_UNSIGNED:
-                set_u64(ret, *(const unsigned *) at);
-                return true;
-        case READ_SIZE:
-                set_u64(ret, *(const size_t *) at);
-                return true;
-        case READ_I64:
-                ret->type = FIELD_I64;
-                ret->i64 = *(const int64_t *) at;
-                return true;
-        case READ_BOOLEAN:
-                ret->type = FIELD_BOOLEAN;
-                ret->boolean = *(const bool *) at;
-                return true;
-        case READ_TEXT:
-                set_text(ret, FIELD_STRING, at);
-                return true;
-        case READ_NAME:
-                set_text(ret, FIELD_STRING, row->to_string(*(const unsigned *) at));
-                return true;
-        }
-        return false;
-}
-
-static size_t read_rows(const Row *rows, size_t n_rows, const void *base, Field *ret) {
-        size_t n = 0;
-
-        assert(n_rows <= FIELDS_MAX);
-        for (size_t i = 0; i < n_rows; i++)
-                if (read_row(rows + i, base, ret + n))
-                        n++;
-        return n;
-}
-
-static void add_to_list(Field *field, const char *text) {
-        size_t length = strlen(field->text);
-
-        (void) snprintf(field->text + length, sizeof(field->text) - length, "%s%s", length > 0 ? "," : "",
-                        text);
-}
-
 static size_t add_virtio_mem(const MemoryModel *model, Field *ret) {
         uint64_t size = 0, requested = 0, max = 0;
 
@@ -226,23 +138,10 @@ static size_t add_virtio_mem(const MemoryModel *model, Field *ret) {
 }
 
 static size_t add_facilities(const VmSnapshot *vm, Field *ret) {
-        ret[0] = (Field){.name = "capabilities", .type = FIELD_LIST};
-        for (unsigned bit = 1; bit != 0; bit <<= 1) {
-                const char *name = capability_to_string(bit);
-
-                if (name && vm->capabilities & bit)
-                        add_to_list(ret, name);
-        }
-
+        ret[0] = field_of_capabilities("capabilities", vm->capabilities);
         ret[1] = (Field){.name = "missing", .type = FIELD_LIST};
-        for (size_t i = 0; i < vm->n_missing && i < SNAPSHOT_MISSING_MAX; i++) {
-                char text[128];
-                const char *error = strerrorname_np((int) vm->missing_error[i]);
-
-                (void) snprintf(text, sizeof(text), "%s (%s)", facility_to_string(vm->missing[i]),
-                                error ? error : "?");
-                add_to_list(ret + 1, text);
-        }
+        for (size_t i = 0; i < vm->n_missing && i < SNAPSHOT_MISSING_MAX; i++)
+                field_add_missing(ret + 1, vm->missing[i], (int) vm->missing_error[i]);
         return 2;
 }
 
@@ -252,7 +151,7 @@ size_t fields_of_vm(const VmSnapshot *vm, Field ret[static FIELDS_MAX]) {
         assert(vm);
         static_assert(ELEMENTSOF(vm_rows) + 5 <= FIELDS_MAX, "a VM's fields fit");
 
-        n = read_rows(vm_rows, ELEMENTSOF(vm_rows), vm, ret);
+        n = fields_read(vm_rows, ELEMENTSOF(vm_rows), vm, ret);
         n += add_virtio_mem(&vm->model, ret + n);
         n += add_facilities(vm, ret + n);
         return n;
@@ -260,10 +159,10 @@ size_t fields_of_vm(const VmSnapshot *vm, Field ret[static FIELDS_MAX]) {
 
 size_t fields_of_bridge(const BridgeSnapshot *bridge, Field ret[static FIELDS_MAX]) {
         assert(bridge);
-        return read_rows(bridge_rows, ELEMENTSOF(bridge_rows), bridge, ret);
+        return fields_read(bridge_rows, ELEMENTSOF(bridge_rows), bridge, ret);
 }
 
 size_t fields_of_decision(const Decision *decision, Field ret[static FIELDS_MAX]) {
         assert(decision);
-        return read_rows(decision_rows, ELEMENTSOF(decision_rows), decision, ret);
+        return fields_read(decision_rows, ELEMENTSOF(decision_rows), decision, ret);
 }

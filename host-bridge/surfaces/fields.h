@@ -6,32 +6,11 @@
  * names which sd-bus, JSON and (later) metrics show. The names are an interface: they are added to, never changed.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include "common/field.h"
 #include "host-bridge/policy/decision.h"
 #include "host-bridge/surfaces/snapshot.h"
-
-typedef enum FieldType {
-        FIELD_U64,
-        FIELD_I64,
-        FIELD_BOOLEAN,
-        FIELD_STRING,
-        FIELD_LIST, /* strings, comma-separated in text; "" is the empty list */
-        FIELD_TYPE_MAX,
-} FieldType;
-
-#define FIELD_TEXT_MAX 512U
-
-typedef struct Field {
-        const char *name; /* snake_case with its unit: available_bytes */
-        FieldType type;
-        uint64_t u64;
-        int64_t i64;
-        bool boolean;
-        char text[FIELD_TEXT_MAX];
-} Field;
 
 #define FIELDS_MAX 80U
 
