@@ -37,6 +37,7 @@ static void agent_on_command(const Message *command, void *userdata) {
         switch (command->type) {
         case MESSAGE_GROW_NOTICE:
                 (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
+                agent_tell_grow_notice(agent, &command->grow_notice);
                 grow_watch_open(&agent->grow, &command->grow_notice, &agent->snapshot, now_usec);
                 agent_sample(agent);
                 return;
@@ -46,6 +47,7 @@ static void agent_on_command(const Message *command, void *userdata) {
                 if (!channel_is_open(agent->channel)) /* lost over what the sample had to say */
                         return;
                 shrinker_request(agent->shrinker, &command->shrink_request, &agent->snapshot, &agent->demand);
+                agent_tell_shrink(agent, &command->shrink_request);
                 agent_wake(agent); /* at the pace of a shrink from now on */
                 return;
 
@@ -122,6 +124,7 @@ static void agent_on_opened(const MessageWelcome *welcome, void *userdata) {
                          welcome->bridge_version);
         (void) sd_notify(false, "STATUS=Reporting to the host");
 
+        agent_tell_session(agent, welcome);
         agent->report_promised_usec = 0; /* the first report at once */
         agent_wake(agent);
 }
@@ -130,6 +133,7 @@ static void agent_on_closed(void *userdata) {
         Agent *agent = userdata;
 
         shrinker_reset(agent->shrinker);
+        agent_tell_session(agent, NULL);
         agent->grow = (GrowWatch){};
         agent->report_interval_usec = agent->config->report_interval_usec;
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))

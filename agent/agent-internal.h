@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c obeys. */
+/* The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c obeys, agent-tell.c tells. */
 
 #include "agent/agent.h"
 #include "agent/blocks/service.h"
+#include "agent/bus.h"
 #include "agent/grow-watch.h"
+#include "agent/history.h"
 #include "agent/host/channel.h"
 #include "agent/identity.h"
 #include "agent/policy/demand.h"
@@ -27,6 +29,8 @@ struct Agent {
         BlockService *blocks;    /* NULL: no memory hotplug */
         Shrinker *shrinker;
         Channel *channel;
+        Bus *bus; /* NULL: none */
+        BusSource bus_source;
 
         Identity identity;
         DemandConfig demand_config;
@@ -41,6 +45,13 @@ struct Agent {
         uint64_t report_interval_usec;
         uint64_t reported_usec,
                 report_promised_usec; /* the last report, and when it said that the next would come */
+
+        /* for the guest's own people */
+        History history;
+        StatusAsk ask;        /* the last */
+        Urgency told_urgency; /* of the last sample */
+        bool grown_told;      /* of the wave in grow */
+        char bridge_version[MESSAGE_STRING_MAX + 1];
 };
 
 /* Looks now, and does all that follows from it: watches, alarms, reports, the next look. */
@@ -52,8 +63,22 @@ void agent_wake(Agent *agent);
 /* Says how things are, whatever was said before. */
 void agent_report_now(Agent *agent);
 
+/* What a report would say now. */
+MessageReport agent_report(const Agent *agent);
+
 /* A handler of the sample timer. */
 int agent_on_sample_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+int agent_new_bus(Agent *agent);
+
+/* Each notes what has happened, and tells those who listen. reason: a word that is never freed, or "". */
+void agent_tell(Agent *agent, HistoryKind kind, uint64_t bytes, uint64_t id, const char *reason);
+void agent_tell_urgency(Agent *agent);
+void agent_tell_grow_notice(Agent *agent, const MessageGrowNotice *notice); /* before its watch is opened */
+void agent_tell_grown(Agent *agent);
+void agent_tell_shrink(Agent *agent, const MessageShrinkRequest *request); /* after it was looked at */
+void agent_tell_said(Agent *agent, const Message *message);                /* to the host */
+void agent_tell_session(Agent *agent, const MessageWelcome *welcome);      /* NULL: it is over */
 
 extern const SessionHandlers agent_session_handlers;
 extern const ShrinkerHandlers agent_shrinker_handlers;

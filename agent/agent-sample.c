@@ -77,6 +77,12 @@ static ReportInput agent_report_input(const Agent *agent) {
         return input;
 }
 
+MessageReport agent_report(const Agent *agent) {
+        ReportInput input = agent_report_input(agent);
+
+        return report_make(&input).report;
+}
+
 void agent_report_now(Agent *agent) {
         ReportInput input = agent_report_input(agent);
         Message message = report_make(&input);
@@ -110,6 +116,7 @@ static void agent_say(Message *message, void *userdata) {
         if (message->type == MESSAGE_RESIZE_CONFIRM && agent->blocks)
                 block_service_counts(agent->blocks, &message->resize_confirm.blocks_online,
                                      &message->resize_confirm.blocks_offline);
+        agent_tell_said(agent, message);
         (void) channel_send(agent->channel, message);
 }
 
@@ -136,6 +143,8 @@ static void agent_watch_growth(Agent *agent) {
                         },
         };
         agent_say(&message, agent);
+        if (!agent->grow.open)
+                agent_tell_grown(agent);
 }
 
 static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
@@ -145,6 +154,7 @@ static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
                    shrink_evidence_to_string(plan->evidence), plan->evidence_amount,
                    plan->latency_usec / USEC_PER_MSEC);
         agent_alarm(agent, id);
+        agent_tell(agent, HISTORY_VETO, 0, id, "");
 }
 
 static void agent_on_reclaimed(void *userdata) {
@@ -189,6 +199,8 @@ void agent_sample(Agent *agent) {
                 agent_alarm(agent, 0);
                 agent_report_now(agent);
         }
+
+        agent_tell_urgency(agent);
 
         due_usec = u64_min(u64_add(agent->reported_usec, agent_report_interval_usec(agent)),
                            agent->report_promised_usec);

@@ -52,6 +52,8 @@ static void agent_on_block(const BlockFate *fate, void *userdata) {
                         },
         };
 
+        if (fate->action == BLOCK_FAILED)
+                agent_tell(agent, HISTORY_BLOCK_FAILED, fate->bytes, fate->block, "");
         if (!agent->channel) /* at the very start, before anybody could be told */
                 return;
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &message.monotonic_usec);
@@ -164,6 +166,8 @@ int agent_new(const RootDir *root, const AgentConfig *config, const AgentOptions
                                 &agent->channel);
         if (r >= 0)
                 r = agent_new_blocks(agent);
+        if (r >= 0)
+                r = agent_new_bus(agent);
         if (r < 0)
                 return log_error_errno(r, "Failed to start: %m");
 
@@ -175,6 +179,7 @@ Agent *agent_free(Agent *agent) {
         if (!agent)
                 return NULL;
 
+        bus_free(agent->bus);
         channel_free(agent->channel);
         shrinker_free(agent->shrinker);
         block_service_free(agent->blocks);

@@ -23,6 +23,7 @@ class MachineTree:
         shutil.copytree(FIXTURE, self.path, symlinks=True)
         random = self.path / "proc/sys/kernel/random"
         random.mkdir(parents=True)
+        (self.path / "run").mkdir(exist_ok=True)
         (random / "boot_id").write_text(BOOT_ID + "\n", encoding="ascii")
         (self.path / "proc/self").mkdir(exist_ok=True)
         (self.path / "proc/self/oom_score_adj").write_text("0    \n", encoding="ascii")
