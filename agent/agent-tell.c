@@ -38,13 +38,12 @@ void agent_tell(Agent *agent, HistoryKind kind, uint64_t bytes, uint64_t id, con
 
 void agent_tell_urgency(Agent *agent) {
         Urgency urgency = agent->demand.urgency;
+        uint64_t need = agent->demand.need_bytes > 0 ? (uint64_t) agent->demand.need_bytes : 0;
 
         if (agent->demand.rose)
-                agent_tell(agent, HISTORY_ALARM,
-                           agent->demand.need_bytes > 0 ? (uint64_t) agent->demand.need_bytes : 0, 0,
-                           cause_to_string(agent->demand.cause));
+                agent_tell(agent, HISTORY_ALARM, need, 0, cause_to_string(agent->demand.cause));
         if (urgency > agent->told_urgency && agent->bus)
-                bus_low_memory(agent->bus, urgency);
+                bus_low_memory(agent->bus, urgency, need);
         agent->told_urgency = urgency;
 }
 

@@ -47,6 +47,7 @@ struct Bus {
         sd_event_source *tell;
         Notice shrink_prepare, grown;
         uint8_t low_memory_level; /* 0: nothing to tell */
+        uint64_t low_memory_bytes;
 };
 
 static int method_get_status(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -97,6 +98,7 @@ static const sd_bus_vtable agent_vtable[] = {
         SD_BUS_METHOD("ListEvents", "u", "aa{sv}", method_list_events, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL("ShrinkPrepare", "tt", 0),
         SD_BUS_SIGNAL("Grown", "tt", 0),
+        SD_BUS_SIGNAL("LowMemory", "yt", 0),
         SD_BUS_VTABLE_END,
 };
 
@@ -116,15 +118,26 @@ static void tell_notice(Bus *bus, const char *member, Notice *notice) {
                 system_bus_emit(bus->system, OBJECT_AGENT, member, "tt", notice->bytes, notice->id);
 }
 
+static void tell_low_memory(Bus *bus) {
+        int level = bus->low_memory_level;
+
+        if (level == 0)
+                return;
+        bus->low_memory_level = 0;
+        if (bus->server)
+                bus_server_emit(bus->server, "LowMemory", "yt", level, bus->low_memory_bytes);
+        if (!bus->system)
+                return;
+        system_bus_emit(bus->system, OBJECT_AGENT, "LowMemory", "yt", level, bus->low_memory_bytes);
+        system_bus_emit(bus->system, OBJECT_LOW_MEMORY, "LowMemoryWarning", "y", level);
+}
+
 static int on_tell(sd_event_source *source, void *userdata) {
         Bus *bus = userdata;
 
         tell_notice(bus, "ShrinkPrepare", &bus->shrink_prepare);
         tell_notice(bus, "Grown", &bus->grown);
-        if (bus->low_memory_level > 0 && bus->system)
-                system_bus_emit(bus->system, OBJECT_LOW_MEMORY, "LowMemoryWarning", "y",
-                                (int) bus->low_memory_level);
-        bus->low_memory_level = 0;
+        tell_low_memory(bus);
         return 0;
 }
 
@@ -150,7 +163,7 @@ void bus_grown(Bus *bus, uint64_t bytes, uint64_t id) {
         bus_wake(bus);
 }
 
-void bus_low_memory(Bus *bus, Urgency urgency) {
+void bus_low_memory(Bus *bus, Urgency urgency, uint64_t need_bytes) {
         static const uint8_t levels[] = {
                 [URGENCY_NONE] = 0,
                 [URGENCY_LOW] = 50,
@@ -162,6 +175,7 @@ void bus_low_memory(Bus *bus, Urgency urgency) {
         assert((size_t) urgency < ELEMENTSOF(levels));
 
         bus->low_memory_level = levels[urgency];
+        bus->low_memory_bytes = need_bytes;
         bus_wake(bus);
 }
 

@@ -10,6 +10,7 @@
  *  ListEvents(u most) -> aa{sv}       newest first: realtime_usec, what, bytes, id, times, reason
  *  signal ShrinkPrepare(t bytes, t id)   the host will take this much, the guest frees it now
  *  signal Grown(t bytes, t id)           this much has become usable
+ *  signal LowMemory(y level, t bytes)    urgency rose to 50 low, 100 high, 255 critical; what the guest needs
  * On the system bus also org.freedesktop.LowMemoryMonitor, unless another program is that.
  */
 
@@ -47,4 +48,4 @@ DEFINE_CLEANUP_FUNC(Bus, bus_free)
  */
 void bus_shrink_prepare(Bus *bus, uint64_t bytes, uint64_t id);
 void bus_grown(Bus *bus, uint64_t bytes, uint64_t id);
-void bus_low_memory(Bus *bus, Urgency urgency);
+void bus_low_memory(Bus *bus, Urgency urgency, uint64_t need_bytes);

@@ -12,12 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/bus-agent.h"
 #include "common/macro.h"
 #include "host-bridge/surfaces/bus.h"
 
 #define CTL_TIMEOUT_USEC (5 * UINT64_C(1000000))
 
-int ctl_connect(const char *socket_path, sd_bus **ret) {
+int ctl_connect(const char *socket_path, const char *peer, sd_bus **ret) {
         _cleanup_(sd_bus_unrefp) sd_bus *bus = NULL;
         _cleanup_free_ char *address = NULL;
         int r;
@@ -33,10 +34,9 @@ int ctl_connect(const char *socket_path, sd_bus **ret) {
                 r = sd_bus_start(bus);
         if (r < 0) {
                 errno = -r;
-                fprintf(stderr, "memtidectl: cannot reach the bridge at %s: %m\n", socket_path);
+                fprintf(stderr, "memtidectl: cannot reach %s at %s: %m\n", peer, socket_path);
                 if (r == -ENOENT || r == -ECONNREFUSED)
-                        fprintf(stderr,
-                                "memtidectl: is memtide-bridge running? (--socket names another place)\n");
+                        fprintf(stderr, "memtidectl: is %s running? (--socket names another place)\n", peer);
                 return r;
         }
         *ret = TAKE_PTR(bus);
@@ -158,10 +158,24 @@ static int append_arguments(sd_bus_message *call, const char *signature, const c
         return r;
 }
 
+/* Sends the call and reads the answer; complains on stderr. */
+static int ask(sd_bus *bus, sd_bus_message *call, json_t **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call(bus, call, 0, &error, &reply);
+        if (r >= 0)
+                r = sd_bus_message_has_signature(reply, "a{sv}") ? read_dictionary(reply, ret)
+                                                                 : read_dictionaries(reply, ret);
+        if (r < 0)
+                fprintf(stderr, "memtidectl: %s\n", error.message ? error.message : strerror(-r));
+        return r < 0 ? r : 0;
+}
+
 int ctl_call(sd_bus *bus, const char *method, const char *signature, const char *name, uint32_t most,
              json_t **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         int r;
 
         assert(bus);
@@ -170,14 +184,18 @@ int ctl_call(sd_bus *bus, const char *method, const char *signature, const char 
         r = sd_bus_message_new_method_call(bus, &call, NULL, BUS_OBJECT_PATH, BUS_INTERFACE, method);
         if (r >= 0)
                 r = append_arguments(call, signature, name, most);
+        return r < 0 ? r : ask(bus, call, ret);
+}
+
+int ctl_call_agent(sd_bus *bus, const char *method, const char *signature, uint32_t most, json_t **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
+        int r;
+
+        assert(bus);
+        assert(ret);
+
+        r = sd_bus_message_new_method_call(bus, &call, NULL, AGENT_BUS_PATH, AGENT_BUS_INTERFACE, method);
         if (r >= 0)
-                r = sd_bus_call(bus, call, 0, &error, &reply);
-        if (r >= 0)
-                r = sd_bus_message_has_signature(reply, "a{sv}") ? read_dictionary(reply, ret)
-                                                                 : read_dictionaries(reply, ret);
-        if (r < 0) {
-                errno = -r;
-                fprintf(stderr, "memtidectl: %s\n", error.message ? error.message : strerror(-r));
-        }
-        return r < 0 ? r : 0;
+                r = append_arguments(call, signature, NULL, most);
+        return r < 0 ? r : ask(bus, call, ret);
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* memtidectl's side of org.memtide.Bridge1: one call, one JSON value. */
+/* memtidectl's side of org.memtide.Bridge1, and in a guest of org.memtide.Agent1: one call, one JSON value. */
 
 #include <jansson.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
 /*
- * Connects to the bridge's control socket. Complains on stderr about what failed and what to do.
+ * Connects to the control socket of peer, a daemon's name. Complains on stderr about what failed and what to do.
  * Returns 0 with *ret owned by the caller, or -errno.
  */
-int ctl_connect(const char *socket_path, sd_bus **ret);
+int ctl_connect(const char *socket_path, const char *peer, sd_bus **ret);
 
 /*
  * Calls method; signature says which of name ("s") and most ("u") it takes: "", "s" or "su".
@@ -20,3 +20,6 @@ int ctl_connect(const char *socket_path, sd_bus **ret);
  */
 int ctl_call(sd_bus *bus, const char *method, const char *signature, const char *name, uint32_t most,
              json_t **ret);
+
+/* The same of the agent's methods; signature is "" or "u". */
+int ctl_call_agent(sd_bus *bus, const char *method, const char *signature, uint32_t most, json_t **ret);

@@ -212,3 +212,66 @@ void ctl_show_decision(const json_t *decision, FILE *out) {
         if (strcmp(word(decision, "kind"), "deny") != 0)
                 show_outcome(decision, &texts, out);
 }
+
+static void show_asker(const json_t *status, Texts *texts, FILE *out) {
+        const char *by = word(status, "asked_by");
+
+        if (strcmp(by, "nobody") == 0) {
+                fprintf(out, "  last change nobody has asked for one\n");
+                return;
+        }
+        fprintf(out, "  last change %s %s: asked by the %s (%s), id %" PRIu64 "\n",
+                strcmp(by, "guest") == 0 ? "grow by" : "shrink by", size(texts, status, "asked_bytes"), by,
+                word(status, "asked_why"), number(status, "asked_id"));
+}
+
+static void show_event(const json_t *event, Texts *texts, FILE *out) {
+        time_t seconds = (time_t) (number(event, "realtime_usec") / USEC_PER_SEC);
+        struct tm local;
+        char when[64] = "-";
+
+        if (localtime_r(&seconds, &local))
+                (void) strftime(when, sizeof(when), "%F %T", &local);
+        fprintf(out, "  %s  %-15s", when, word(event, "what"));
+        if (number(event, "bytes") > 0)
+                fprintf(out, " %s", size(texts, event, "bytes"));
+        if (*word(event, "reason") != '-')
+                fprintf(out, " (%s)", word(event, "reason"));
+        if (number(event, "id") > 0)
+                fprintf(out, " id %" PRIu64, number(event, "id"));
+        if (number(event, "times") > 1)
+                fprintf(out, ", %" PRIu64 " times", number(event, "times"));
+        fputc('\n', out);
+}
+
+void ctl_show_guest(const json_t *status, const json_t *events, FILE *out) {
+        Texts texts = {0};
+        const json_t *event;
+        size_t i;
+
+        fprintf(out, "this guest: %s, needs %s\n",
+                strcmp(word(status, "session"), "open") == 0      ? "in session with its host"
+                : strcmp(word(status, "session"), "no-port") == 0 ? "without a port to a host"
+                                                                  : "waiting for its host",
+                size(&texts, status, "need_bytes"));
+        fprintf(out, "  size        %s of %s usable, %s available; balloon %s",
+                size(&texts, status, "usable_bytes"), size(&texts, status, "total_bytes"),
+                size(&texts, status, "available_bytes"), size(&texts, status, "balloon_bytes"));
+        if (json_object_get(status, "balloon_target_bytes"))
+                fprintf(out, " (target %s)", size(&texts, status, "balloon_target_bytes"));
+        fprintf(out, "\n  demand      %s, floor %s\n", size(&texts, status, "demand_bytes"),
+                size(&texts, status, "floor_bytes"));
+        fprintf(out, "  pressure    %s (%s), stalled %s since boot, %" PRIu64 " OOM kills\n",
+                word(status, "urgency"), word(status, "cause"), span(&texts, status, "psi_some_usec"),
+                number(status, "oom_kills"));
+        fprintf(out, "  blocks      %" PRIu64 " online, %" PRIu64 " offline\n",
+                number(status, "blocks_online"), number(status, "blocks_offline"));
+        show_asker(status, &texts, out);
+        fprintf(out, "  agent       %s on kernel %s, bridge %s\n", word(status, "agent_version"),
+                word(status, "kernel_release"), word(status, "bridge_version"));
+        show_words(json_object_get(status, "capabilities"), "has", "nothing", out);
+        show_words(json_object_get(status, "missing"), "lacks", "nothing", out);
+        if (json_array_size(events) > 0)
+                fputc('\n', out);
+        json_array_foreach((json_t *) events, i, event) show_event(event, &texts, out);
+}

@@ -14,3 +14,6 @@ void ctl_show_status(const json_t *vm, FILE *out);
 
 /* One decision: why, by which rule, from which inputs, what was done and what the guest confirmed. */
 void ctl_show_decision(const json_t *decision, FILE *out);
+
+/* In a guest: what its agent says of it, and what happened lately. */
+void ctl_show_guest(const json_t *status, const json_t *events, FILE *out);

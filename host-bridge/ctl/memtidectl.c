@@ -11,16 +11,22 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/bus-agent.h"
 #include "common/macro.h"
 #include "common/parse.h"
 #include "host-bridge/ctl/ctl-client.h"
+#include "host-bridge/ctl/ctl-guest.h"
 #include "host-bridge/ctl/ctl-show.h"
 #include "host-bridge/surfaces/bus.h"
 
 #define EXIT_USAGE 2
 
-static const char *arg_socket = "/run/memtide/bridge.sock";
+#define BRIDGE_SOCKET "/run/memtide/bridge.sock"
+
+static const char *arg_socket = NULL; /* NULL: the usual place */
+static bool arg_guest = false, arg_once = false;
 static bool arg_json = false;
 static uint32_t arg_lines = 0; /* 0: the verb's own default */
 
@@ -100,14 +106,19 @@ static void help(void) {
                "it did.\n\n");
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 printf("  %-8s %-4s         %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
+        ctl_guest_help(stdout);
         printf("\nOptions:\n"
                "      --json            print JSON\n"
-               "  -n, --lines=N         explain: so many decisions, newest first (1; with --json %u)\n"
-               "      --socket=PATH     the bridge's control socket (%s)\n"
+               "  -n, --lines=N         explain: so many decisions, newest first (1; with --json %u);\n"
+               "                        status in a guest: so many events (8)\n"
+               "      --socket=PATH     the control socket (" BRIDGE_SOCKET ", in a guest " AGENT_BUS_SOCKET
+               ")\n"
+               "      --guest           ask this guest's agent, also where a bridge runs\n"
+               "      --once            on: end after the first event\n"
                "  -h, --help            this text\n"
                "      --version         the version\n\n"
-               "Exit status: 0 done, 1 the bridge did not answer or knows no such VM, 2 wrong usage.\n",
-               BUS_DECISIONS_MAX, arg_socket);
+               "Exit status: 0 done, 1 the daemon did not answer or knows no such VM, 2 wrong usage.\n",
+               BUS_DECISIONS_MAX);
 }
 
 static int usage_error(const char *what, const char *which) {
@@ -121,12 +132,19 @@ static int parse_arguments(int argc, char *argv[]) {
         enum {
                 OPTION_JSON = 256,
                 OPTION_SOCKET,
+                OPTION_GUEST,
+                OPTION_ONCE,
                 OPTION_VERSION,
         };
         static const struct option options[] = {
-                {"json", no_argument, NULL, OPTION_JSON},           {"lines", required_argument, NULL, 'n'},
-                {"socket", required_argument, NULL, OPTION_SOCKET}, {"help", no_argument, NULL, 'h'},
-                {"version", no_argument, NULL, OPTION_VERSION},     {0},
+                {"json", no_argument, NULL, OPTION_JSON},
+                {"lines", required_argument, NULL, 'n'},
+                {"socket", required_argument, NULL, OPTION_SOCKET},
+                {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, OPTION_VERSION},
+                {"guest", no_argument, NULL, OPTION_GUEST},
+                {"once", no_argument, NULL, OPTION_ONCE},
+                {0},
         };
         uint64_t lines;
         int c;
@@ -141,6 +159,12 @@ static int parse_arguments(int argc, char *argv[]) {
                             lines > BUS_DECISIONS_MAX)
                                 return usage_error("--lines takes a number from 1 to 256, not", optarg);
                         arg_lines = (uint32_t) lines;
+                        break;
+                case OPTION_GUEST:
+                        arg_guest = true;
+                        break;
+                case OPTION_ONCE:
+                        arg_once = true;
                         break;
                 case OPTION_SOCKET:
                         arg_socket = optarg;
@@ -157,6 +181,24 @@ static int parse_arguments(int argc, char *argv[]) {
         return 1;
 }
 
+/* Said, or seen: there is an agent and no bridge. */
+static bool is_guest(void) {
+        return arg_guest ||
+               (!arg_socket && access(AGENT_BUS_SOCKET, F_OK) == 0 && access(BRIDGE_SOCKET, F_OK) != 0);
+}
+
+static int run_guest(int n, char *words[]) {
+        const CtlGuest guest = {
+                .socket = arg_socket ? arg_socket : AGENT_BUS_SOCKET,
+                .json = arg_json,
+                .once = arg_once,
+                .lines = arg_lines > 0 ? arg_lines : 8,
+        };
+        const char *complaint = ctl_guest_complaint(n, words);
+
+        return complaint ? usage_error(complaint, n > 0 ? words[0] : NULL) : ctl_guest_run(&guest, n, words);
+}
+
 static int run_verb(int n, char *words[]) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         const Verb *verb = NULL;
@@ -170,7 +212,8 @@ static int run_verb(int n, char *words[]) {
                 return usage_error("name a VM for", verb->name);
         if (n > (verb->argument[0] ? 2 : 1))
                 return usage_error("too many arguments for", verb->name);
-        if (ctl_connect(arg_socket, &bus) < 0 || verb->run(bus, words[1]) < 0)
+        if (ctl_connect(arg_socket ? arg_socket : BRIDGE_SOCKET, "memtide-bridge", &bus) < 0 ||
+            verb->run(bus, words[1]) < 0)
                 return -EIO;
         return 0;
 }
@@ -179,6 +222,7 @@ int main(int argc, char *argv[]) {
         int r = parse_arguments(argc, argv);
 
         if (r > 0)
-                r = run_verb(argc - optind, argv + optind);
+                r = is_guest() ? run_guest(argc - optind, argv + optind)
+                               : run_verb(argc - optind, argv + optind);
         return r == -EINVAL ? EXIT_USAGE : r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
