@@ -7,8 +7,11 @@
 #include <string.h>
 
 static void help(void) {
-        puts("Usage: memtide-agent [OPTION...]\n\n"
-             "Reports the memory pressure of this guest to its host, and onlines hot-plugged memory.\n\n"
+        puts("Usage: memtide-agent [OPTION...]\n"
+             "       memtide-agent [OPTION...] doctor\n\n"
+             "Reports the memory pressure of this guest to its host, and onlines hot-plugged memory.\n"
+             "doctor prints what this guest has and lacks for it, each with the fix; exits with 1 if it "
+             "lacks any.\n\n"
              "  --config FILE              read FILE instead of agent.conf and its drop-ins\n"
              "  --wait-for-port            wait where the port to the host is missing\n"
              "  --port PATH                use this device or Unix socket as the port\n"
@@ -17,6 +20,7 @@ static void help(void) {
              "  --log-level LEVEL          error, warning, notice, info or debug\n"
              "  --log-target TARGET        auto, journal or stderr\n"
              "  --dump-config              print the configuration in force, and exit\n"
+             "  --json                     doctor: print JSON\n"
              "  --help                     print this text, and exit\n"
              "  --version                  print the version, and exit\n\n"
              "Exits with 3 where there is no port to the host.");
@@ -51,6 +55,7 @@ enum {
         OPTION_LOG_LEVEL,
         OPTION_LOG_TARGET,
         OPTION_DUMP_CONFIG,
+        OPTION_JSON,
         OPTION_HELP,
         OPTION_VERSION,
 };
@@ -64,6 +69,7 @@ static const struct option options[] = {
         {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
         {"log-target", required_argument, NULL, OPTION_LOG_TARGET},
         {"dump-config", no_argument, NULL, OPTION_DUMP_CONFIG},
+        {"json", no_argument, NULL, OPTION_JSON},
         {"help", no_argument, NULL, OPTION_HELP},
         {"version", no_argument, NULL, OPTION_VERSION},
         {},
@@ -99,6 +105,9 @@ static int command_line_take(CommandLine *line, int option, const char *value) {
         case OPTION_DUMP_CONFIG:
                 line->dump_config = true;
                 return 1;
+        case OPTION_JSON:
+                line->json = true;
+                return 1;
         case OPTION_HELP:
                 help();
                 return 0;
@@ -122,6 +131,10 @@ int command_line_parse(int argc, char **argv, CommandLine *ret) {
                         return r;
         }
 
+        if (optind < argc && strcmp(argv[optind], "doctor") == 0) {
+                line.doctor = true;
+                optind++;
+        }
         if (optind < argc) {
                 fprintf(stderr, "memtide-agent: unexpected argument: %s\n", argv[optind]);
                 return -EINVAL;

@@ -7,6 +7,7 @@
 #include "agent/agent-config.h"
 #include "agent/agent-options.h"
 #include "agent/agent.h"
+#include "agent/doctor.h"
 #include "common/log.h"
 #include "proto/message.h"
 
@@ -66,6 +67,16 @@ static int run(const CommandLine *line) {
         if (line->dump_config) {
                 config_dump(&agent_config_table, &config, origins, stdout);
                 return EXIT_SUCCESS;
+        }
+        if (line->doctor) {
+                DoctorOptions options = {
+                        .port_path = line->agent.port_path,
+                        .ratio_percent = config.ratio_percent,
+                        .json = line->json,
+                };
+
+                log_set_max_level(LOG_ERR); /* the findings say it better */
+                return doctor_run(root, &options, stdout) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         }
         return serve(root, &config, &line->agent);
 }

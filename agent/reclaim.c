@@ -173,6 +173,14 @@ static int reclaim_start_thread(Reclaim *reclaim) {
         return 0;
 }
 
+int reclaim_probe(const RootDir *root) {
+        _cleanup_close_ int fd = -EBADF;
+
+        assert(root);
+        fd = reclaim_open(root);
+        return fd < 0 ? fd : 0;
+}
+
 int reclaim_new(sd_event *event, const RootDir *root, ReclaimHandler handler, void *userdata, Reclaim **ret) {
         _cleanup_(reclaim_freep) Reclaim *reclaim = NULL;
         _cleanup_close_ int fd = -EBADF;

@@ -20,6 +20,9 @@ typedef void (*ReclaimHandler)(void *userdata);
 
 /* Returns 0, -ENOENT where there is no memory.reclaim, or -errno. root is borrowed for the call. */
 int reclaim_new(sd_event *event, const RootDir *root, ReclaimHandler handler, void *userdata, Reclaim **ret);
+/* Whether there would be one: 0, or why not as above. */
+int reclaim_probe(const RootDir *root);
+
 Reclaim *reclaim_free(Reclaim *reclaim);
 DEFINE_CLEANUP_FUNC(Reclaim, reclaim_free)
 
