@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The least that a sample can cost: three pread(2) on descriptors that are kept open, nothing parsed.
+ *
+ * bench-floor SAMPLES WARM PAUSE_USEC: prints one line of JSON.
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "measure.h"
+
+static const char *const paths[] = {"/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory"};
+#define N_PATHS (sizeof(paths) / sizeof(paths[0]))
+
+static void sample(const int fds[static N_PATHS]) {
+        static char text[32 * 1024];
+
+        for (size_t i = 0; i < N_PATHS; i++)
+                (void) !pread(fds[i], text, sizeof(text), 0);
+}
+
+int main(int argc, char **argv) {
+        uint64_t samples, warm, begin = 0;
+        struct timespec pause = {0};
+        int fds[N_PATHS];
+
+        if (argc != 4) {
+                fprintf(stderr, "usage: bench-floor SAMPLES WARM PAUSE_USEC\n");
+                return 2;
+        }
+        samples = measure_argument(argv[1]);
+        warm = measure_argument(argv[2]);
+        pause.tv_nsec = (long) measure_argument(argv[3]) * 1000;
+
+        for (size_t i = 0; i < N_PATHS; i++)
+                fds[i] = open(paths[i], O_RDONLY | O_CLOEXEC); /* one that is missing costs next to nothing */
+        for (uint64_t i = 0; i < warm + samples; i++) {
+                if (i == warm)
+                        begin = measure_cpu_nsec();
+                sample(fds);
+                if (pause.tv_nsec > 0)
+                        (void) nanosleep(&pause, NULL);
+        }
+        printf("{\"samples\": %" PRIu64 ", \"cpu_nsec\": %" PRIu64 "}\n", samples,
+               measure_cpu_nsec() - begin);
+        return 0;
+}
