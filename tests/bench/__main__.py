@@ -19,7 +19,10 @@ BENCHMARKS = {
     "p1-rss": "resident memory against qemu-ga and earlyoom",
     "p2-cpu": "CPU per sample against earlyoom and a bare pread loop",
     "p3-alloc": "allocations, major faults, mappings and growth while sampling",
+    "p4-wire": "bytes of a full report against QEMU's guest-stats JSON (a guest)",
     "p5-codec": "encode and checked decode against JSON and stock protobuf-c",
+    "p7-online": "32 and 128 blocks against kernel auto-online and a udev rule (a guest)",
+    "p8-virtio-mem": "4 GiB of virtio-mem with auto-online off (a guest)",
 }
 ROUNDS, SAMPLES = 12, 1_000_000
 ROUNDS_QUICK, SAMPLES_QUICK = 4, 20_000

@@ -15,9 +15,9 @@ SOURCES = Path(__file__).parent
 FLAGS = ("-std=gnu17", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
-def build_program(name: str) -> Path:
-    """Compile tests/guest/NAME.c; the same source and flags give the same file again."""
-    source = SOURCES / f"{name}.c"
+def build_program(name: str, sources: Path = SOURCES) -> Path:
+    """Compile NAME.c of that folder; the same source and flags give the same file again."""
+    source = sources / f"{name}.c"
     folder = cache_dir("programs", digest([source.read_bytes(), " ".join(FLAGS).encode()]))
     target = folder / name
     if not target.exists():
