@@ -180,8 +180,12 @@ static void agent_arm(Agent *agent, uint64_t usec) {
                 log_error_errno(r, "Failed to arm the sample timer: %m");
 }
 
+/*
+ * Not at once after the last look: a wave of blocks has two reasons per block, and on the only CPU of a guest a look
+ * for each took 0.5 of the 3.4 ms per block (6.1 under TCG). What is armed is never earlier than this.
+ */
 void agent_wake(Agent *agent) {
-        agent_arm(agent, 0);
+        agent_arm(agent, u64_add(agent->snapshot.now_usec, SAMPLE_LEAST_USEC));
 }
 
 void agent_sample(Agent *agent) {
