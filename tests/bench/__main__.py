@@ -80,7 +80,8 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"{name:<14} {BENCHMARKS[name]}" for name in names))
         return 0
     if options.peers:
-        print("\n".join(sorted({peer for name in names for peer in module_of(name).PEERS})))
+        for peer in sorted({peer for name in names for peer in module_of(name).PEERS}):
+            print(peer)
         return 0
 
     process.stop_on_signals()
