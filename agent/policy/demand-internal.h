@@ -14,9 +14,9 @@
 /* Differences of the counters over (about) a span that ends now. */
 typedef struct DemandWindow {
         uint64_t span_usec; /* 0: not known */
-        uint64_t pgscan, allocstall, pswpin, pswpout;
-        uint64_t refault_bytes, activate_bytes;
-        uint64_t psi_io_some_usec;
+        uint64_t pgscan, allocstall, psi_io_some_usec;
+        uint64_t root_refault_bytes, root_pswpout;               /* whoever it was */
+        uint64_t refault_bytes, activate_bytes, pswpin, pswpout; /* not by containers at their own limit */
 } DemandWindow;
 
 /* One sample with all that follows from it. Memory in bytes, T = usable. */
@@ -35,6 +35,7 @@ typedef struct DemandView {
         bool triggered;            /* PSI's, not judged yet */
         uint64_t oom_kills;        /* since the last sample */
         bool swapped_out;          /* since the last sample */
+        bool walk_wanted;          /* what containers do may make the difference */
         DemandWindow second, three, ten;
 
         bool kernel_known; /* there is a Movable zone, and K is known */
@@ -54,6 +55,18 @@ void demand_track(const DemandConfig *config, DemandState *state, const Snapshot
 
 /* The part of it that is about counters: the view's windows and what came since the last reading. */
 void demand_track_counters(DemandState *state, const Snapshot *sample, DemandView *view);
+
+DemandFlows demand_flows(const Snapshot *s);
+
+/*
+ * The part of that which is about containers (demand-net.c). Called with a sample that has vmstat, and with what the root
+ * did in the last second; brings state->net up to date. Returns false if what of it is containers' is not known yet:
+ * the next sample is to walk, and no condition may stand on flows before.
+ */
+bool demand_track_net(DemandState *state, const Snapshot *sample, DemandView *view);
+
+/* The threshold of hot refaults per second, theta_a of rule 5. */
+uint64_t demand_hot_bytes_per_sec(const DemandView *view);
 
 /* R of the view's T, U and r95. */
 uint64_t demand_reserve_bytes(const DemandView *view);

@@ -83,7 +83,8 @@ static bool rule_level(DemandState *state, const DemandView *view, DemandFire *r
 static bool rule_stall(DemandState *state, const DemandView *view, DemandFire *ret) {
         bool scanned = view->second.pgscan > 0;
         bool swaps = scanned && view->second.pswpout > 0;
-        bool hot = view->three.pgscan > 0 && view->three.activate_bytes > 3 * MIB;
+        bool hot = view->three.pgscan > 0 &&
+                   view->three.activate_bytes > 3 * (demand_hot_bytes_per_sec(view) / 2);
         bool kernel = view->kernel_known && view->kernel < 2 * view->kernel_low;
 
         if (!view->triggered || !(view->available < view->reserve || swaps || hot || kernel))
@@ -122,8 +123,12 @@ static bool rule_swap(DemandState *state, const DemandView *view, DemandFire *re
 static bool rule_oom(DemandState *state, const DemandView *view, DemandFire *ret) {
         uint64_t available = u64_min(view->available, view->available_before);
 
-        if (view->oom_kills == 0 || (view->second.allocstall == 0 && available >= view->reserve / 2))
+        if (view->oom_kills == 0)
                 return false;
+        if (view->second.allocstall == 0 && available >= view->reserve / 2) {
+                state->contained_oom_kills = u64_add(state->contained_oom_kills, view->oom_kills);
+                return false;
+        }
 
         uint64_t more = u64_max(u64_percent(view->usable, 120), u64_add(view->usable, 100 * MIB));
         *ret = (DemandFire){

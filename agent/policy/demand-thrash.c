@@ -7,8 +7,7 @@
  * a stream has neither.
  *
  * Figures are MiB/s over 3 s windows: activate > 2 with scan > 0 met 94 % of needing windows and none of 110 others.
- * Known limit: a container that thrashes at its own limit raises the root's counters. Where nothing but it reclaims, the
- * global scan is 0 and the condition is silent; beside a stream it is not, until counters net of containers are here.
+ * A container that thrashes at its own limit raises the root's counters too: all flows here are net of those (demand-net.c).
  */
 
 #include "agent/policy/demand-internal.h"
@@ -29,12 +28,17 @@ static bool settled(const DemandState *state, const DemandView *view) {
         return state->resized_usec == 0 || view->now.now_usec - state->resized_usec >= SETTLE_USEC;
 }
 
-/* Active(file) bounds the hot cache from below; under MGLRU it does not, and a quarter of T stands in. */
+/* Active(file) bounds the hot cache from below; under MGLRU it does not (1-30 MiB), and a quarter of T stands in. */
 static void begin_episode(DemandState *state, const DemandView *view) {
         uint64_t active = view->now.active_file_bytes;
 
         state->thrash_from_bytes = view->usable;
-        state->thrash_cap_bytes = u64_max(u64_add(active, active / 2), view->usable / 4);
+        state->thrash_cap_bytes = view->now.lru_gen ? view->usable / 4 : u64_add(active, active / 2);
+}
+
+uint64_t demand_hot_bytes_per_sec(const DemandView *view) {
+        /* MGLRU counts half as many activations for the same load. Above 2 GiB of cache 0.1 % of it per second. [R] */
+        return u64_max(view->now.lru_gen ? MIB : 2 * MIB, view->file / 1000);
 }
 
 /* H holds for 10 min without hot refaults, then falls by 5 % per minute (rule 4). */
@@ -55,8 +59,7 @@ static void decay_hot(DemandState *state, const DemandView *view) {
 
 static bool is_hot(const DemandView *view) {
         const DemandWindow *w = &view->three;
-        /* Above 2 GiB of cache 0.1 % of it per second. [R] */
-        uint64_t threshold = u64_max(2 * MIB, view->file / 1000);
+        uint64_t threshold = demand_hot_bytes_per_sec(view);
         /* A slow disk bounds the rate, and then it is the disk that waits. */
         bool slow_disk = w->psi_io_some_usec > w->span_usec / 5;
 

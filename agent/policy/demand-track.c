@@ -166,6 +166,7 @@ static Snapshot merge(const Snapshot *last, const Snapshot *s) {
         m.now_usec = s->now_usec;
         m.page_size_bytes = s->page_size_bytes;
         m.psi_triggered = s->psi_triggered;
+        m.lru_gen = s->lru_gen;
         m.has = last->has | s->has;
         if (s->has & SNAPSHOT_HAS_MEMINFO) {
                 m.total_bytes = held(s->total_bytes);
@@ -195,6 +196,15 @@ static Snapshot merge(const Snapshot *last, const Snapshot *s) {
                 m.workingset_refault = s->workingset_refault;
                 m.workingset_activate = s->workingset_activate;
                 m.oom_kill = s->oom_kill;
+        }
+        if (s->has & SNAPSHOT_HAS_CGROUPS) {
+                m.contained_refault = s->contained_refault;
+                m.contained_activate = s->contained_activate;
+                m.contained_pswpin = s->contained_pswpin;
+                m.contained_pswpout = s->contained_pswpout;
+                m.n_contained = s->n_contained;
+                m.n_limited = s->n_limited;
+                m.contained_lost = s->contained_lost;
         }
         if (s->has & SNAPSHOT_HAS_ZONES) {
                 m.kernel_free_bytes = held(s->kernel_free_bytes);

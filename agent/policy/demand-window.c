@@ -17,16 +17,14 @@
 /* 200 ms, less a timer's lateness. */
 #define MARK_INTERVAL_USEC (190 * USEC_PER_MSEC)
 
-static DemandMark mark_of(const Snapshot *s) {
+static DemandMark mark_of(const DemandState *state, const Snapshot *s) {
         return (DemandMark){
                 .at_usec = s->now_usec,
                 .pgscan = u64_add(s->pgscan_kswapd, s->pgscan_direct),
                 .allocstall = s->allocstall,
-                .pswpin = s->pswpin,
-                .pswpout = s->pswpout,
-                .refault = s->workingset_refault,
-                .activate = s->workingset_activate,
                 .psi_io_some_usec = s->psi_io_some_usec,
+                .root = demand_flows(s),
+                .net = state->net,
         };
 }
 
@@ -39,10 +37,14 @@ static void push_mark(DemandState *state, const Snapshot *now) {
         if (state->n_marks > 0 && now->now_usec - mark_at(state, 0)->at_usec < MARK_INTERVAL_USEC)
                 return;
 
-        state->marks[state->next_mark] = mark_of(now);
+        state->marks[state->next_mark] = mark_of(state, now);
         state->next_mark = (state->next_mark + 1) % DEMAND_MARKS_MAX;
         if (state->n_marks < DEMAND_MARKS_MAX)
                 state->n_marks++;
+}
+
+static uint64_t difference(const DemandFlows *from, const DemandFlows *to, DemandFlow flow) {
+        return u64_sub(to->pages[flow], from->pages[flow]);
 }
 
 static DemandWindow window(const DemandState *state, const Snapshot *now, uint64_t span_usec) {
@@ -62,34 +64,55 @@ static DemandWindow window(const DemandState *state, const Snapshot *now, uint64
         if (!from || from->at_usec == now->now_usec)
                 return (DemandWindow){};
 
-        DemandMark to = mark_of(now);
+        DemandMark to = mark_of(state, now);
         uint64_t page = u64_clamp(now->page_size_bytes, 4 * KIB, MIB);
+        uint64_t refault = difference(&from->net, &to.net, DEMAND_REFAULT);
         return (DemandWindow){
                 .span_usec = now->now_usec - from->at_usec,
                 .pgscan = u64_sub(to.pgscan, from->pgscan),
                 .allocstall = u64_sub(to.allocstall, from->allocstall),
-                .pswpin = u64_sub(to.pswpin, from->pswpin),
-                .pswpout = u64_sub(to.pswpout, from->pswpout),
-                .refault_bytes = u64_mul(u64_sub(to.refault, from->refault), page),
-                .activate_bytes = u64_mul(u64_sub(to.activate, from->activate), page),
                 .psi_io_some_usec = u64_sub(to.psi_io_some_usec, from->psi_io_some_usec),
+                .root_refault_bytes = u64_mul(difference(&from->root, &to.root, DEMAND_REFAULT), page),
+                .root_pswpout = difference(&from->root, &to.root, DEMAND_PSWPOUT),
+                .refault_bytes = u64_mul(refault, page),
+                /* Each is counted as a refault first; kernels do not say of every cgroup how many there were. */
+                .activate_bytes =
+                        u64_mul(u64_min(difference(&from->net, &to.net, DEMAND_ACTIVATE), refault), page),
+                .pswpin = difference(&from->net, &to.net, DEMAND_PSWPIN),
+                .pswpout = difference(&from->net, &to.net, DEMAND_PSWPOUT),
         };
+}
+
+/* What containers do is not known yet: no condition is to stand on it. */
+static void forget_flows(DemandWindow *w) {
+        w->refault_bytes = w->activate_bytes = w->pswpin = w->pswpout = 0;
 }
 
 void demand_track_counters(DemandState *state, const Snapshot *sample, DemandView *view) {
         const Snapshot *now = &view->now, *last = &state->last;
 
         view->triggered = now->psi_triggered || state->trigger_pending;
-        state->trigger_pending = view->triggered && !(sample->has & SNAPSHOT_HAS_VMSTAT);
+        state->trigger_pending = view->triggered;
         if (!(sample->has & SNAPSHOT_HAS_VMSTAT))
                 return;
 
+        uint64_t swapped_out = state->net.pages[DEMAND_PSWPOUT];
+        view->second = window(state, now, USEC_PER_SEC);
+        view->three = window(state, now, 3 * USEC_PER_SEC);
+        bool known = demand_track_net(state, sample, view);
+
         if (last->has & SNAPSHOT_HAS_VMSTAT) {
                 view->oom_kills = u64_sub(now->oom_kill, last->oom_kill);
-                view->swapped_out = now->pswpout > last->pswpout;
+                view->swapped_out = state->net.pages[DEMAND_PSWPOUT] > swapped_out;
         }
         view->second = window(state, now, USEC_PER_SEC);
         view->three = window(state, now, 3 * USEC_PER_SEC);
         view->ten = window(state, now, 10 * USEC_PER_SEC);
+        if (!known) {
+                forget_flows(&view->second);
+                forget_flows(&view->three);
+                forget_flows(&view->ten);
+        } else
+                state->trigger_pending = false;
         push_mark(state, now);
 }

@@ -129,6 +129,8 @@ static Demand compose(DemandState *state, const DemandView *view, unsigned fired
                         falling ? u64_max(u64_scale(ahead, USEC_PER_SEC, view->rate), 1) : 0,
                 .fall_bytes_per_sec = view->rate,
                 .rate_high_bytes_per_sec = view->rate_high,
+                .contained_oom_kills = state->contained_oom_kills,
+                .walk_cgroups = view->walk_wanted,
                 .rose = rose,
         };
         d.tier = choose_tier(state, view, fired != 0);
@@ -153,6 +155,7 @@ Demand demand_step(const DemandConfig *config, DemandState *state, const Snapsho
         settle_urgency(state, &view, &fire);
         bool grew = settle_ask(state, &view, &fire);
 
+        state->walk_due = view.walk_wanted;
         state->answer = compose(state, &view, fired, state->urgency > before || grew);
         state->last = view.now;
         return state->answer;

@@ -42,18 +42,34 @@ typedef struct Demand {
         uint64_t fall_bytes_per_sec;      /* r: smoothed growth of U */
         uint64_t
                 rate_high_bytes_per_sec; /* r95: of the time that U grew, 5 % saw a higher r; 10 min half-life */
-        SampleTier tier; /* what the next sample is to read: meminfo and PSI, from WATCH on vmstat */
-        uint64_t next_sample_usec; /* interval until the next sample, 20 ms..1 s */
-        bool rose;                 /* an alarm is due: urgency rose, or the ask grew, with this sample */
+        SampleTier tier;   /* what the next sample is to read: meminfo and PSI, from WATCH on vmstat */
+        bool walk_cgroups; /* and SNAPSHOT_HAS_CGROUPS, with vmstat: what the containers do is to be known */
+        uint64_t next_sample_usec;    /* interval until the next sample, 20 ms..1 s */
+        uint64_t contained_oom_kills; /* so far: of containers, at their own limit */
+        bool rose;                    /* an alarm is due: urgency rose, or the ask grew, with this sample */
 } Demand;
 
 #define DEMAND_MARKS_MAX   64U /* 200 ms apart: 12.8 s */
 #define DEMAND_BUCKETS_MAX 64U /* quarter octaves of 1 MiB/s: up to 64 GiB/s */
 
+/* Counters of vmstat that a container at its own limit raises as well; in pages. */
+typedef enum DemandFlow {
+        DEMAND_REFAULT,
+        DEMAND_ACTIVATE,
+        DEMAND_PSWPIN,
+        DEMAND_PSWPOUT,
+        DEMAND_FLOW_MAX,
+} DemandFlow;
+
+typedef struct DemandFlows {
+        uint64_t pages[DEMAND_FLOW_MAX];
+} DemandFlows;
+
 /* The counters of one moment, to take differences from. */
 typedef struct DemandMark {
         uint64_t at_usec;
-        uint64_t pgscan, allocstall, pswpin, pswpout, refault, activate, psi_io_some_usec;
+        uint64_t pgscan, allocstall, psi_io_some_usec;
+        DemandFlows root, net; /* as vmstat has them; without those of containers */
 } DemandMark;
 
 /* What the estimator remembers. Embedded by the caller, zero-initialised; its fields are demand*.c's own. */
@@ -81,6 +97,16 @@ typedef struct DemandState {
 
         DemandMark marks[DEMAND_MARKS_MAX]; /* a ring; since the last resize */
         unsigned n_marks, next_mark;
+
+        /* what containers do at their own limit */
+        DemandFlows net,
+                excluded; /* vmstat's flows, less what is excluded from them; net of the last settling */
+        DemandFlows net_at_walk, contained;
+        uint64_t walk_usec;              /* of the last walk; 0 = never */
+        unsigned n_contained, n_limited; /* found by it */
+        bool walk_due;                   /* this sample was to walk */
+        bool walks_fail;                 /* the last one that was did not */
+        uint64_t contained_oom_kills;
 
         /* hot cache */
         uint64_t hot_bytes, hot_usec;          /* H, and when hot refaults were last seen */

@@ -16,6 +16,7 @@ typedef enum SnapshotHas {
         SNAPSHOT_HAS_PSI = 1 << 1,
         SNAPSHOT_HAS_VMSTAT = 1 << 2,
         SNAPSHOT_HAS_ZONES = 1 << 3,
+        SNAPSHOT_HAS_CGROUPS = 1 << 4, /* of the same moment as vmstat */
 } SnapshotHas;
 
 typedef struct Snapshot {
@@ -42,6 +43,17 @@ typedef struct Snapshot {
         uint64_t pswpin, pswpout;
         uint64_t workingset_refault, workingset_activate; /* file + anon, pages */
         uint64_t oom_kill;
+
+        /*
+         * The same four of the cgroups that stand at their own limit, summed. What a cgroup did before a walk
+         * first saw it is left out, so they say something from one walk to the next only.
+         */
+        uint64_t contained_refault, contained_activate, contained_pswpin, contained_pswpout;
+        unsigned n_contained; /* how many cgroups stand there now */
+        unsigned n_limited;   /* how many have a limit at all */
+        bool contained_lost; /* since the last walk one of them has gone, and what it did last is not known */
+
+        bool lru_gen; /* MGLRU is on */
 
         /* /proc/zoneinfo, bytes: kernel zones DMA32 + Normal, and Movable */
         uint64_t kernel_free_bytes, kernel_high_bytes, kernel_low_bytes, kernel_file_bytes,

@@ -211,6 +211,7 @@ static void test_events(void **unused) {
                 guest.s.psi_triggered = e->triggered;
                 guest.s.pgscan_kswapd += e->pgscan;
                 guest.s.pswpout += e->pswpout;
+                guest.s.workingset_refault += e->activate;
                 guest.s.workingset_activate += e->activate;
                 guest.s.allocstall += e->allocstall;
                 if (e->kernel_free > 0) {
@@ -223,6 +224,7 @@ static void test_events(void **unused) {
                 if (guest.demand.urgency != e->urgency || guest.demand.cause != e->cause)
                         fail_msg("%s: urgency %s, cause %s", e->name, urgency_to_string(guest.demand.urgency),
                                  cause_to_string(guest.demand.cause));
+                assert_int_equal(guest.demand.contained_oom_kills, e->cause == CAUSE_OOM ? 0 : e->oom_kill);
         }
 }
 

@@ -15,7 +15,9 @@
 
 #define MSEC(ms) ((uint64_t) (ms) *USEC_PER_MSEC)
 #define SEC(s)   ((uint64_t) (s) *USEC_PER_SEC)
-#define ALL      (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES)
+#define ALL                                                                                                  \
+        (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES |                \
+         SNAPSHOT_HAS_CGROUPS)
 
 static const ShrinkConfig shrink_config = {.margin_bytes = 128 * MIB, .hold_usec = SEC(120)};
 
@@ -66,6 +68,8 @@ static void test_demand(void **unused) {
                                         *p = random_size(&x);
                         s.balloon_in_total = random_next(&x) & 1;
                         s.psi_triggered = random_next(&x) & 1;
+                        s.contained_lost = random_next(&x) & 1;
+                        s.lru_gen = random_next(&x) & 1;
                         s.has = random_next(&x) % (ALL + 1);
                         s.now_usec += random_next(&x) % 16 ? random_next(&x) % USEC_PER_SEC
                                                            : random_size(&x) % INT64_MAX;

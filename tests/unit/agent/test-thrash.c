@@ -33,22 +33,50 @@ static void cache_init(Guest *guest) {
         cache_set(guest, 1024, 150);
 }
 
-/* Grants help no more once the hot set's own bound is passed: at most 25 % of T, here 256 MiB, and one step. */
+/*
+ * Grants help no more once the hot set's own bound is passed: 1.5 times the active list, here 150 MiB, and one step. The
+ * list is no bound under MGLRU: at most 25 % of T there, 256 MiB.
+ */
 static void test_cap(void **unused) {
-        uint64_t total = 1024;
-        Guest guest;
+        static const unsigned cap[] = {150, 256};
 
-        cache_init(&guest);
-        for (unsigned i = 0; i < 1000; i++) {
-                cache_step(&guest, 20, 5, 60);
-                if (guest.demand.urgency >= URGENCY_HIGH && guest.demand.need_bytes > 0) {
-                        assert_int_equal(guest.demand.cause, CAUSE_THRASH);
-                        total += (uint64_t) guest.demand.need_bytes / MIB;
-                        cache_set(&guest, total, 150);
+        for (unsigned lru_gen = 0; lru_gen < 2; lru_gen++) {
+                uint64_t total = 1024;
+                Guest guest;
+
+                cache_init(&guest);
+                guest.s.lru_gen = lru_gen;
+                for (unsigned i = 0; i < 1000; i++) {
+                        cache_step(&guest, 20, 5, 60);
+                        if (guest.demand.urgency >= URGENCY_HIGH && guest.demand.need_bytes > 0) {
+                                assert_int_equal(guest.demand.cause, CAUSE_THRASH);
+                                total += (uint64_t) guest.demand.need_bytes / MIB;
+                                cache_set(&guest, total, 150);
+                        }
                 }
+                assert_in_range(total, 1024 + cap[lru_gen], 1024 + cap[lru_gen] + 110);
+                assert_int_equal(guest.demand.urgency, URGENCY_NONE);
         }
-        assert_in_range(total, 1024 + 256, 1024 + 256 + 110);
-        assert_int_equal(guest.demand.urgency, URGENCY_NONE);
+}
+
+/* MGLRU counts half as many activations for the same load, so half of them are enough there. */
+static void test_lru_gen(void **unused) {
+        static const struct {
+                unsigned activate; /* quarters of MiB/s */
+                bool lru_gen, fires;
+        } table[] = {{6, false, false}, {10, false, true}, {3, true, false}, {6, true, true}};
+
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                Guest guest;
+
+                cache_init(&guest);
+                guest.s.lru_gen = table[i].lru_gen;
+                for (unsigned n = 0; n < 50; n++) {
+                        guest.s.workingset_activate += table[i].activate * 64 / 5;
+                        cache_step(&guest, 10, 0, 60);
+                }
+                assert_int_equal(guest.n_fired > 0, table[i].fires);
+        }
 }
 
 /* Refaults right after a grant are of before it: 2 s without a verdict. */
@@ -151,6 +179,7 @@ int main(void) {
                 cmocka_unit_test(test_cap),        cmocka_unit_test(test_settles),
                 cmocka_unit_test(test_hot_decays), cmocka_unit_test(test_trials),
                 cmocka_unit_test(test_neither),    cmocka_unit_test(test_slow_disk),
+                cmocka_unit_test(test_lru_gen),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,9 @@
 #include "agent/policy/demand.h"
 
 #define MSEC(ms) ((uint64_t) (ms) *USEC_PER_MSEC)
-#define ALL      (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES)
+#define ALL                                                                                                  \
+        (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES |                \
+         SNAPSHOT_HAS_CGROUPS)
 
 static const DemandConfig guest_config = {.actuator_delay_usec = MSEC(150)};
 
