@@ -50,6 +50,8 @@ static void agent_look(Agent *agent) {
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
         if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || shrinker_in_flight(agent->shrinker))
                 what |= SNAPSHOT_HAS_VMSTAT;
+        if (agent->demand.walk_cgroups)
+                what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_CGROUPS;
         if (agent->everything_usec == 0 || now_usec - agent->everything_usec >= EVERYTHING_USEC) {
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES;
                 agent->everything_usec = now_usec;

@@ -50,6 +50,7 @@ static const char *const facility_names[] = {
         [FACILITY_RECLAIM] = "reclaim",
         [FACILITY_BALLOON] = "balloon",
         [FACILITY_LOCKED_MEMORY] = "locked-memory",
+        [FACILITY_CGROUPS] = "cgroups",
 };
 static_assert(ELEMENTSOF(facility_names) == FACILITY_MAX, "every facility has a name");
 

@@ -55,6 +55,7 @@ typedef enum Facility {
         FACILITY_RECLAIM,
         FACILITY_BALLOON,
         FACILITY_LOCKED_MEMORY,
+        FACILITY_CGROUPS,
         FACILITY_MAX,
 } Facility;
 

@@ -12,9 +12,11 @@
 #include "agent/signals/sampler.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <limits.h>
 
 #include "agent/signals/balloon.h"
+#include "agent/signals/cgroups.h"
 #include "agent/signals/counters.h"
 #include "agent/signals/machine.h"
 #include "agent/signals/procfile.h"
@@ -22,6 +24,7 @@
 #include "agent/signals/zram.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/parse.h"
 
 typedef enum Source {
         SOURCE_MEMINFO,
@@ -51,12 +54,14 @@ struct Sampler {
         Counters meminfo, vmstat;
         uint32_t keys_named_meminfo, keys_named_vmstat; /* keys whose absence has been logged */
         Zram zram;
+        Cgroups cgroups;
+        int lru_gen_fd;
         BalloonDevice balloon;
         ZoneBalance balance;
         uint64_t capabilities;
         Snapshot last;
 
-        MissingFacility missing[SOURCE_MAX + 1]; /* and the balloon */
+        MissingFacility missing[SOURCE_MAX + 2]; /* and cgroups, and the balloon */
         size_t n_missing;
 };
 
@@ -179,6 +184,19 @@ static bool read_psi(Sampler *sampler, Snapshot *snapshot) {
         return true;
 }
 
+/* Bit 0 is the main switch. */
+static void read_lru_gen(Sampler *sampler, Snapshot *snapshot) {
+        char text[32];
+        uint64_t bits;
+        ssize_t n;
+
+        if (sampler->lru_gen_fd < 0)
+                return;
+        n = rootdir_pread(sampler->lru_gen_fd, text, sizeof(text));
+        if (n > 0 && parse_hex_u64(text, (size_t) n - (text[n - 1] == '\n'), &bits) >= 0)
+                snapshot->lru_gen = bits & 1;
+}
+
 /* -- the sample ------------------------------------------------------------------------------------ */
 
 /* A balloon that MemTotal hides and that only vmstat knows: without vmstat, its growth would look like the workload's. */
@@ -206,6 +224,11 @@ void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
                 snapshot->has |= SNAPSHOT_HAS_PSI;
         if ((what & SNAPSHOT_HAS_ZONES) && read_zones(sampler, snapshot))
                 snapshot->has |= SNAPSHOT_HAS_ZONES;
+        if (what & SNAPSHOT_HAS_ZONES)
+                read_lru_gen(sampler, snapshot); /* it may be switched at any time; now and then will do */
+        /* After vmstat: what comes in between is then taken off the root's and not added to it. */
+        if ((what & SNAPSHOT_HAS_CGROUPS) && cgroups_walk(&sampler->cgroups, snapshot) >= 0)
+                snapshot->has |= SNAPSHOT_HAS_CGROUPS;
 
         snapshot->balloon_bytes =
                 balloon_size_bytes(&sampler->meminfo, &sampler->vmstat, snapshot->page_size_bytes);
@@ -213,6 +236,16 @@ void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
 }
 
 /* -- life ------------------------------------------------------------------------------------------ */
+
+static void open_cgroups(Sampler *sampler) {
+        int r = cgroups_open(&sampler->cgroups, sampler->root, sampler->last.page_size_bytes);
+
+        if (r >= 0)
+                return;
+        (void) log_info_errno(r,
+                              "Working without cgroups, a container at its own limit may ask for memory: %m");
+        add_missing(sampler, FACILITY_CGROUPS, -r);
+}
 
 int sampler_new(const RootDir *root, Sampler **ret) {
         _cleanup_(sampler_freep) Sampler *sampler = NULL;
@@ -225,8 +258,11 @@ int sampler_new(const RootDir *root, Sampler **ret) {
         if (!sampler)
                 return -ENOMEM;
         sampler->root = root;
+        sampler->cgroups.fd = -EBADF;
         for (Source source = 0; source < SOURCE_MAX; source++)
                 sampler->files[source] = PROCFILE_NULL;
+        sampler->lru_gen_fd =
+                rootdir_open(root, "sys/kernel/mm/lru_gen/enabled", O_RDONLY); /* before 6.1: none */
 
         for (Source source = 0; source < SOURCE_MAX; source++) {
                 int r = procfile_open(&sampler->files[source], root, sources[source].path);
@@ -244,6 +280,8 @@ int sampler_new(const RootDir *root, Sampler **ret) {
         sampler->last.balloon_in_total = sampler->balloon.deflate_on_oom;
         sampler->last.page_size_bytes = (uint64_t) sysconf(_SC_PAGESIZE);
 
+        open_cgroups(sampler);
+
         sampler_read(sampler, UINT_MAX, &ignored); /* learns the order of keys */
         *ret = TAKE_PTR(sampler);
         return 0;
@@ -255,6 +293,8 @@ Sampler *sampler_free(Sampler *sampler) {
 
         for (Source source = 0; source < SOURCE_MAX; source++)
                 procfile_done(&sampler->files[source]);
+        cgroups_done(&sampler->cgroups);
+        (void) safe_close(sampler->lru_gen_fd);
         zram_done(&sampler->zram);
         free(sampler);
         return NULL;

@@ -266,7 +266,7 @@ class Random(unittest.TestCase):
             fields["boot_id"] = choose.randbytes(16).hex()
             fields["page_size_bytes"] = 1 << choose.randrange(12, 21)
             fields["block_size_bytes"] = choose.choice([0, 1 << choose.randrange(24, 47)])
-            fields["missing"] = [{"facility": choose.randrange(11), "error": choose.randrange(4096)}
+            fields["missing"] = [{"facility": choose.randrange(12), "error": choose.randrange(4096)}
                                  for _ in range(choose.randrange(17))]
         if body == "report":
             total = fields["memory_total_bytes"]
