@@ -29,6 +29,7 @@ class GuestConfig:
     agent_args: tuple[str, ...] = ()        # instead of init.sh's own; no spaces or commas in them
     auto_online: str | None = None          # memhp_default_state=; None = as the kernel was built
     zram: str = ""                          # size of swap in zram, such as "256M"
+    disk_bytes: int = 0                     # /dev/vda of zeroes, read at 300 MiB/s at most; 0 = no disk
     sample_ms: int = 100
     cmdline: tuple[str, ...] = ()
 
@@ -52,6 +53,10 @@ class GuestPaths:
     @property
     def samples(self) -> Path:
         return self.folder / "samples.log"
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk.img"
 
     @property
     def qemu_log(self) -> Path:
@@ -82,7 +87,7 @@ def qemu_command(config: GuestConfig, paths: GuestPaths, kernel: Kernel, initram
             "-serial", f"file:{paths.console}",
             "-qmp", f"unix:{paths.bridge_qmp},server=on,wait=off",
             "-qmp", f"unix:{paths.qmp},server=on,wait=off",
-            *_memory_devices(config), *_ports(paths)]
+            *_memory_devices(config), *_disk(config, paths), *_ports(paths)]
 
 
 def _memory_devices(config: GuestConfig) -> list[str]:
@@ -95,6 +100,13 @@ def _memory_devices(config: GuestConfig) -> list[str]:
         words += ["-device", f"virtio-balloon-pci,id=balloon0,deflate-on-oom={_on(config.deflate_on_oom)},"
                              f"free-page-reporting={_on(config.free_page_reporting)}"]
     return words
+
+
+def _disk(config: GuestConfig, paths: GuestPaths) -> list[str]:
+    if not config.disk_bytes:
+        return []
+    return ["-drive", f"file={paths.disk},format=raw,if=none,id=disk0,throttling.bps-read={300 * MIB}",
+            "-device", "virtio-blk-pci,id=vda0,drive=disk0"]
 
 
 def _ports(paths: GuestPaths) -> list[str]:

@@ -54,6 +54,9 @@ class Guest:
 
     def start(self) -> Guest:
         """Start QEMU; does not wait. Call from the main thread (see process.py)."""
+        if self.config.disk_bytes:
+            with open(self.paths.disk, "wb") as disk:
+                disk.truncate(self.config.disk_bytes)
         command = qemu_command(self.config, self.paths, self.machine.kernel, self.machine.initramfs,
                                self.machine.accelerator)
         self._started = time.monotonic()

@@ -23,8 +23,8 @@ FOLDERS = ("bin", "dev", "proc", "sys", "run", "tmp", "etc", "modules")
 
 
 def build_initramfs(kernel: Kernel, programs: Sequence[Path] = (), agent_config: Path | None = None) -> Path:
-    """`programs` land in /bin by their file names; load and sampler are always there."""
-    everything = [*programs, build_program("load"), build_program("sampler")]
+    """`programs` land in /bin by their file names; load, reader and sampler are always there."""
+    everything = [*programs, *(build_program(name) for name in ("load", "reader", "sampler"))]
     data = _archive(kernel, everything, agent_config)
     path = cache_dir("initramfs") / f"{digest([data])}.cpio.gz"
     if not path.exists():

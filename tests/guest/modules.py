@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 # What a memory guest needs. Anything else that they pull in comes through modules.dep.
-WANTED = ("virtio_pci", "virtio_console", "virtio_balloon", "virtio_mem")
+WANTED = ("virtio_pci", "virtio_console", "virtio_balloon", "virtio_mem", "virtio_blk")
 
 # Known good for Debian's 6.1: virtio_ring must come before virtio.
 FIXED_ORDER = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-               "virtio_console", "virtio_balloon", "virtio_mem")
+               "virtio_console", "virtio_balloon", "virtio_mem", "virtio_blk")
 
 
 def module_name(path: str) -> str:
