@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c obeys, agent-tell.c tells. */
+/*
+ * The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c obeys, agent-tell.c tells
+ * applications and agent-notice.c people.
+ */
 
 #include "agent/agent.h"
 #include "agent/blocks/service.h"
@@ -13,6 +16,7 @@
 #include "agent/policy/demand.h"
 #include "agent/report.h"
 #include "agent/shrinker.h"
+#include "agent/signals/heaviest.h"
 #include "agent/signals/psi.h"
 #include "agent/signals/sampler.h"
 #include "common/log.h"
@@ -40,6 +44,9 @@ struct Agent {
         GrowWatch grow;
         LogLimit log_limit; /* of what the host can make it say */
 
+        Heaviest *heaviest; /* NULL: no cgroup v2 */
+        uint64_t marked_usec, noticed_usec, noticed_oom_kills;
+
         bool psi_triggered;
         uint64_t everything_usec; /* when every file was last read */
         uint64_t report_interval_usec;
@@ -59,6 +66,12 @@ void agent_sample(Agent *agent);
 
 /* Has agent_sample() called soon, once for however many reasons. */
 void agent_wake(Agent *agent);
+
+/* The journal's lines about who takes memory: opened at start, marked in quiet times, written with an ask or an OOM kill. */
+void agent_notice_open(Agent *agent);
+void agent_notice_mark(Agent *agent);
+void agent_notice_ask(Agent *agent);
+void agent_notice_oom(Agent *agent);
 
 /* Says how things are, whatever was said before. */
 void agent_report_now(Agent *agent);

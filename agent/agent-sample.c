@@ -204,7 +204,10 @@ void agent_sample(Agent *agent) {
         if (agent->demand.rose) {
                 agent_alarm(agent, 0);
                 agent_report_now(agent);
+                agent_notice_ask(agent);
         }
+        agent_notice_oom(agent);
+        agent_notice_mark(agent);
 
         agent_tell_urgency(agent);
 

@@ -103,6 +103,8 @@ static int agent_new_signals(Agent *agent) {
         if (r < 0)
                 return log_error_errno(r, "Failed to open the kernel's counters: %m");
 
+        agent_notice_open(agent);
+
         r = psi_trigger_new(agent->event, agent->root, agent_on_psi, agent, &agent->psi_trigger);
         if (r < 0)
                 agent_miss(agent, FACILITY_PSI_TRIGGER, r);
@@ -185,6 +187,7 @@ Agent *agent_free(Agent *agent) {
         block_service_free(agent->blocks);
         psi_trigger_free(agent->psi_trigger);
         sampler_free(agent->sampler);
+        heaviest_free(agent->heaviest);
         sd_event_source_disable_unref(agent->sample_timer);
         sd_event_unref(agent->event);
         free(agent);

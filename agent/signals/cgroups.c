@@ -9,8 +9,9 @@
  * Cgroups are known by inode. One that the last walk did not see was born since, and all that it has counted is new; one
  * that was seen without its counters having been read begins with this walk.
  *
- * Rejected: descriptors that are kept. 256 cgroups are up to 1024 of them, as many as a process may have by default. Opening costs two reads of meminfo, once a second and only while there is something to find out. Folders are read by
- * getdents64(2), since opendir() allocates. What vanishes during the walk is passed over.
+ * Rejected: descriptors that are kept. 256 cgroups are up to 1024 of them, as many as a process may have by default.
+ * Opening one costs two reads of meminfo, once a second and only while there is something to find out. Folders are read
+ * by getdents64(2), since opendir() allocates. What vanishes during the walk is passed over.
  */
 
 #include "agent/signals/cgroups.h"
