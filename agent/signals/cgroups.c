@@ -28,6 +28,8 @@
 
 #define ENTER_PERCENT 95
 #define LEAVE_PERCENT 85
+/* Below it, memory.stat, which costs as much as all else of a cgroup, is not read: it has to fill up before it can thrash. */
+#define NEAR_PERCENT 50
 
 static const CountersKey stat_keys[CGROUP_KEY_MAX] = {
         [CGROUP_REFAULT_ANON] = {"workingset_refault_anon", .optional = true},
@@ -145,25 +147,22 @@ static void add_flows(Snapshot *s, const CgroupFlows *from, const CgroupFlows *t
         s->contained_pswpout = u64_add(s->contained_pswpout, u64_sub(to->pswpout, from->pswpout));
 }
 
-static bool stands_at(Cgroups *cgroups, int folder, uint64_t limit, bool before) {
-        uint64_t current;
-
-        return read_bytes(cgroups, folder, "memory.current", &current) &&
-               current >= u64_percent(limit, before ? LEAVE_PERCENT : ENTER_PERCENT);
-}
-
 /* Returns true if the cgroup stands at its limit, so that what lies below is its own. */
 static bool look_at(Cgroups *cgroups, int folder, Cgroup *c, bool born, Snapshot *snapshot) {
         uint64_t limit = read_limit(cgroups, folder);
         bool before = c->contained, known = c->known || born;
         CgroupFlows flows;
+        uint64_t current;
 
         c->known = c->contained = false;
-        if (limit == UINT64_MAX || !read_flows(cgroups, folder, &flows))
+        if (limit == UINT64_MAX)
+                return false;
+        snapshot->n_limited++;
+        if (!read_bytes(cgroups, folder, "memory.current", &current) ||
+            (!before && current < u64_percent(limit, NEAR_PERCENT)) || !read_flows(cgroups, folder, &flows))
                 return false;
 
-        snapshot->n_limited++;
-        c->contained = stands_at(cgroups, folder, limit, before);
+        c->contained = current >= u64_percent(limit, before ? LEAVE_PERCENT : ENTER_PERCENT);
         if (known && (before || c->contained))
                 add_flows(snapshot, &c->flows, &flows);
         c->known = true;

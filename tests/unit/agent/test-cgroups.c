@@ -101,6 +101,7 @@ static void test_limits(void **state) {
                 {"comes there", 100, {50, 96}, true, true},
                 {"is held below it", 100, {96, 86}, true, true},
                 {"leaves", 100, {96, 80}, true, false},
+                {"fills at once", 100, {49, 96}, false, true},
                 {"nearly there", 100, {90, 94}, false, false},
         };
 
