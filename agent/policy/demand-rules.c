@@ -119,13 +119,25 @@ static bool rule_swap(DemandState *state, const DemandView *view, DemandFire *re
         return true;
 }
 
+/*
+ * Stalls that a stream explains: with A > R and kernel zones known not to be short, direct reclaim found enough (estimator.md
+ * section 0). A cgroup's OOM kill beside a stream made G6 ask before.
+ */
+static bool stalls_are_benign(const DemandView *view, uint64_t available) {
+        bool kernel_short = view->kernel_known && view->kernel < 2 * view->kernel_low;
+
+        return view->second.pgscan > 0 && available >= view->reserve &&
+               (view->now.has & SNAPSHOT_HAS_ZONES) && !kernel_short;
+}
+
 /* G6: the OOM killer ran for want of the guest's memory. A container's own OOM raises the same counter, with no stall beside it. */
 static bool rule_oom(DemandState *state, const DemandView *view, DemandFire *ret) {
         uint64_t available = u64_min(view->available, view->available_before);
 
         if (view->oom_kills == 0)
                 return false;
-        if (view->second.allocstall == 0 && available >= view->reserve / 2) {
+        if (available >= view->reserve / 2 &&
+            (view->second.allocstall == 0 || stalls_are_benign(view, available))) {
                 state->contained_oom_kills = u64_add(state->contained_oom_kills, view->oom_kills);
                 return false;
         }

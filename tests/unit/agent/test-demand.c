@@ -197,6 +197,12 @@ static void test_events(void **unused) {
                  .cause = CAUSE_SWAP},
                 {"direct stall alone", 300, .allocstall = 50, .urgency = URGENCY_NONE},
                 {"OOM of a container", 300, .oom_kill = 1, .urgency = URGENCY_NONE},
+                {"OOM of a container beside a stream", 300, .oom_kill = 1, .allocstall = 9, .pgscan = 9000,
+                 .urgency = URGENCY_NONE},
+                {"OOM while short beside a stream", 850, .oom_kill = 1, .allocstall = 9, .pgscan = 9000,
+                 .urgency = URGENCY_CRITICAL, .cause = CAUSE_OOM},
+                {"OOM with few kernel pages", 300, .oom_kill = 1, .allocstall = 9, .pgscan = 9000,
+                 .kernel_free = 60, .urgency = URGENCY_CRITICAL, .cause = CAUSE_OOM},
                 {"OOM with stalls", 300, .oom_kill = 1, .allocstall = 3, .urgency = URGENCY_CRITICAL,
                  .cause = CAUSE_OOM},
         };
