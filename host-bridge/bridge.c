@@ -39,6 +39,9 @@ struct Bridge {
         Discovery *discovery;
         Rounds *rounds;
         VmEntry *vms; /* hash by name */
+        /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
+        VmEntry *walked;
+        size_t walked_index;
         SnapshotSource snapshots;
 };
 
@@ -66,6 +69,7 @@ static const char *path_or_null(const char *path) {
 static void drop_vm(Bridge *bridge, VmEntry *entry) {
         log_info("VM %s: no more", entry->discovered.name);
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
+        bridge->walked = NULL;
         HASH_DEL(bridge->vms, entry);
         (void) vm_free(entry->vm);
         free(entry);
@@ -131,6 +135,7 @@ static void on_discovered(const DiscoveredVm *vms, size_t n, void *userdata) {
                         drop_vm(bridge, entry);
         }
         HASH_SORT(bridge->vms, compare_entries);
+        bridge->walked = NULL;
 }
 
 static void on_round(uint64_t now_usec, bool slow, void *userdata) {
@@ -164,13 +169,16 @@ static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
 }
 
 static bool snapshot_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
-        const Bridge *bridge = userdata;
-        const VmEntry *entry = bridge->vms;
+        Bridge *bridge = userdata;
+        bool onward = bridge->walked && index >= bridge->walked_index;
+        VmEntry *entry = onward ? bridge->walked : bridge->vms;
 
-        for (size_t i = 0; entry && i < index; i++)
+        for (size_t i = onward ? bridge->walked_index : 0; entry && i < index; i++)
                 entry = entry->hh.next;
         if (!entry)
                 return false;
+        bridge->walked = entry;
+        bridge->walked_index = index;
         vm_snapshot(entry->vm, now_monotonic(bridge), ret);
         return true;
 }
@@ -313,7 +321,7 @@ const SnapshotSource *bridge_snapshots(const Bridge *bridge) {
         return &bridge->snapshots;
 }
 
-const Record *bridge_record(const Bridge *bridge) {
+Record *bridge_record(const Bridge *bridge) {
         assert(bridge);
 
         return bridge->record;

@@ -32,4 +32,4 @@ void bridge_reload(Bridge *bridge);
 
 /* For the surfaces; both live as long as the bridge. */
 const SnapshotSource *bridge_snapshots(const Bridge *bridge);
-const Record *bridge_record(const Bridge *bridge);
+Record *bridge_record(const Bridge *bridge);

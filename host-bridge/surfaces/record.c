@@ -23,6 +23,10 @@
 struct Record {
         size_t capacity, n, next; /* next: slot of the next new decision */
         uint64_t last_id;
+        struct {
+                RecordWatcher watcher; /* NULL: free */
+                void *userdata;
+        } watchers[RECORD_WATCHERS_MAX];
         Decision ring[];
 };
 
@@ -47,6 +51,27 @@ int record_new(size_t capacity, Record **ret) {
 Record *record_free(Record *record) {
         free(record);
         return NULL;
+}
+
+void record_watch(Record *record, RecordWatcher watcher, void *userdata) {
+        assert(record);
+        assert(watcher);
+
+        for (size_t i = 0; i < RECORD_WATCHERS_MAX; i++)
+                if (!record->watchers[i].watcher) {
+                        record->watchers[i].watcher = watcher;
+                        record->watchers[i].userdata = userdata;
+                        return;
+                }
+        assert(false); /* they are all ours: raise RECORD_WATCHERS_MAX */
+}
+
+void record_unwatch(Record *record, void *userdata) {
+        assert(record);
+
+        for (size_t i = 0; i < RECORD_WATCHERS_MAX; i++)
+                if (record->watchers[i].userdata == userdata)
+                        record->watchers[i].watcher = NULL;
 }
 
 uint64_t record_next_id(Record *record) {
@@ -140,13 +165,14 @@ static void log_closed(const Decision *decision) {
 
 void record_put(Record *record, const Decision *decision) {
         Decision *slot;
-        bool closes;
+        bool closes, final;
 
         assert(record);
         assert(decision && decision->id != 0);
 
         slot = find(record, decision->id);
         closes = decision->result != RESULT_PENDING && decision->result != RESULT_DENIED;
+        final = decision->result != RESULT_PENDING && (!slot || slot->result == RESULT_PENDING);
         if (slot) {
                 closes = closes && slot->result == RESULT_PENDING;
         } else {
@@ -158,6 +184,9 @@ void record_put(Record *record, const Decision *decision) {
         *slot = *decision;
         if (closes)
                 log_closed(decision);
+        for (size_t i = 0; i < RECORD_WATCHERS_MAX; i++)
+                if (record->watchers[i].watcher)
+                        record->watchers[i].watcher(decision, final, record->watchers[i].userdata);
 }
 
 size_t record_list(const Record *record, const char *vm, Decision *ret, size_t n) {

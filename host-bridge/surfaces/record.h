@@ -6,6 +6,7 @@
  * is made and as it is closed.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,15 @@ typedef struct Record Record;
 int record_new(size_t capacity, Record **ret);
 Record *record_free(Record *record);
 DEFINE_CLEANUP_FUNC(Record, record_free)
+
+/*
+ * One more who is told of every decision that is put; final is true once for each, when its result stands. There is
+ * room for RECORD_WATCHERS_MAX. userdata is the watcher's name for record_unwatch().
+ */
+#define RECORD_WATCHERS_MAX 4U
+typedef void (*RecordWatcher)(const Decision *decision, bool final, void *userdata);
+void record_watch(Record *record, RecordWatcher watcher, void *userdata);
+void record_unwatch(Record *record, void *userdata);
 
 /* A fresh decision id: rises, never 0, and does not repeat over restarts (starts from the wall clock). */
 uint64_t record_next_id(Record *record);

@@ -71,6 +71,40 @@ static void test_the_oldest_falls_out(void **state) {
         assert_int_equal(found[2].id, 5);
 }
 
+typedef struct Heard {
+        unsigned n, n_final;
+} Heard;
+
+static void hear(const Decision *decision, bool final, void *userdata) {
+        Heard *heard = userdata;
+
+        heard->n++;
+        heard->n_final += final;
+}
+
+static void test_watchers_hear_each_end_once(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        Heard one = {0}, other = {0};
+
+        assert_int_equal(record_new(4, &record), 0);
+        record_watch(record, hear, &one);
+        record_watch(record, hear, &other);
+        put(record, 1, "a", RESULT_PENDING);
+        put(record, 1, "a", RESULT_PENDING);
+        assert_int_equal(one.n_final, 0);
+        put(record, 1, "a", RESULT_DONE);
+        put(record, 1, "a", RESULT_DONE);
+        put(record, 2, "a", RESULT_DENIED);
+        assert_int_equal(one.n, 5);
+        assert_int_equal(one.n_final, 2);
+
+        record_unwatch(record, &one);
+        put(record, 3, "a", RESULT_DENIED);
+        assert_int_equal(one.n, 5);
+        assert_int_equal(other.n, 6);
+        assert_int_equal(other.n_final, 3);
+}
+
 static void test_ids_rise(void **state) {
         _cleanup_(record_freep) Record *record = NULL;
         uint64_t first;
@@ -86,6 +120,7 @@ int main(void) {
                 cmocka_unit_test(test_newest_first),
                 cmocka_unit_test(test_an_update_takes_no_new_slot),
                 cmocka_unit_test(test_the_oldest_falls_out),
+                cmocka_unit_test(test_watchers_hear_each_end_once),
                 cmocka_unit_test(test_ids_rise),
         };
 
