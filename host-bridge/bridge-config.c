@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/parse.h"
 #include "common/units.h"
@@ -25,6 +26,7 @@ const BridgeConfig bridge_config_defaults = {
         .offer_timeout_usec = 3 * USEC_PER_SEC,
         .silence_usec = 300 * USEC_PER_MSEC,
         .report_interval_usec = USEC_PER_SEC,
+        .metrics_listen = {.family = AF_INET, .port = 9733},
 };
 
 static const char *const shrink_policy_names[] = {
@@ -53,6 +55,46 @@ static void format_size_or_auto(const void *field, char *buffer, size_t size) {
         char text[FORMAT_SIZE_MAX];
 
         (void) snprintf(buffer, size, "%s", bytes == BRIDGE_SIZE_AUTO ? "auto" : format_size(text, bytes));
+}
+
+static const struct {
+        int family;
+        const char *prefix;
+} loopback[] = {
+        {AF_INET, "127.0.0.1:"},
+        {AF_INET6, "[::1]:"},
+};
+
+static int parse_listen(const char *value, void *field) {
+        HttpAddress address = {0};
+        uint64_t port;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(loopback); i++) {
+                size_t length = strlen(loopback[i].prefix);
+
+                if (strncmp(value, loopback[i].prefix, length) != 0)
+                        continue;
+                r = parse_u64(value + length, strlen(value + length), &port);
+                if (r < 0)
+                        return r;
+                if (port < 1 || port > UINT16_MAX)
+                        return -ERANGE;
+                address = (HttpAddress){.family = loopback[i].family, .port = (unsigned) port};
+        }
+        if (address.family == 0 && strcmp(value, "off") != 0)
+                return -EINVAL;
+        *(HttpAddress *) field = address;
+        return 0;
+}
+
+static void format_listen(const void *field, char *buffer, size_t size) {
+        const HttpAddress *address = field;
+
+        (void) snprintf(buffer, size, "off");
+        for (size_t i = 0; i < ELEMENTSOF(loopback); i++)
+                if (address->family == loopback[i].family)
+                        (void) snprintf(buffer, size, "%s%u", loopback[i].prefix, address->port);
 }
 
 #define SIZE_OR_AUTO(section_name, key_name, field)                                                          \
@@ -91,6 +133,15 @@ static const ConfigKey bridge_keys[] = {
         TIMESPAN("Resize", "OfferTimeout", offer_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
         TIMESPAN("Resize", "Silence", silence_usec, 50 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
         TIMESPAN("Bridge", "ReportInterval", report_interval_usec, 100 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
+        {
+                .section = "Metrics",
+                .key = "Listen",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, metrics_listen),
+                .parse = parse_listen,
+                .format = format_listen,
+                .allowed = "off, 127.0.0.1:PORT or [::1]:PORT",
+        },
 };
 _Static_assert(ELEMENTSOF(bridge_keys) == BRIDGE_CONFIG_KEYS, "BRIDGE_CONFIG_KEYS counts the table");
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/config.h"
+#include "host-bridge/surfaces/http.h"
 
 #define BRIDGE_SIZE_AUTO UINT64_MAX
 
@@ -22,8 +23,9 @@ typedef struct BridgeConfig {
         uint64_t dead_band_bytes;
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
         uint64_t report_interval_usec;
+        HttpAddress metrics_listen;
 } BridgeConfig;
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 11U
+#define BRIDGE_CONFIG_KEYS 12U

@@ -22,7 +22,7 @@
 #include "host-bridge/guests/vm-config.h"
 #include "host-bridge/options.h"
 #include "host-bridge/runtime.h"
-#include "host-bridge/surfaces/bus.h"
+#include "host-bridge/surfaces/surfaces.h"
 
 #define DEFAULT_POLICY_DIR "/etc/memtide/vm.d"
 #define CONTROL_SOCKET     "bridge.sock"
@@ -132,7 +132,7 @@ static int prepare_loop(sd_event *event) {
 
 static int serve(sd_event *event, const Setup *setup) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
-        _cleanup_(bus_freep) Bus *bus = NULL;
+        _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
         char socket_path[4096];
         int r;
 
@@ -148,9 +148,14 @@ static int serve(sd_event *event, const Setup *setup) {
         if (r < 0)
                 return log_error_errno(r, "Could not set up: %m");
         (void) snprintf(socket_path, sizeof(socket_path), "%s/" CONTROL_SOCKET, setup->options.runtime_dir);
-        r = bus_new(event, socket_path, bridge_snapshots(bridge), bridge_record(bridge), &bus);
+        r = surfaces_new(event,
+                         &(SurfacesOptions){
+                                 .socket_path = socket_path,
+                                 .metrics_listen = setup->config.metrics_listen,
+                         },
+                         bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
         if (r < 0)
-                return log_error_errno(r, "Could not listen on %s: %m", socket_path);
+                return r;
         r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, bridge);
         if (r < 0)
                 return log_error_errno(r, "Could not watch for SIGHUP: %m");

@@ -7,7 +7,7 @@
 PACKAGES_BUILD=(
         gcc libc6-dev meson ninja-build pkg-config scdoc
         libsystemd-dev libudev-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
-        libinih-dev libjansson-dev uthash-dev)
+        libinih-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev uthash-dev)
 # shellcheck disable=SC2034
 PACKAGES_GUEST=(python3 qemu-system-x86 busybox-static kmod gzip ca-certificates)
 # shellcheck disable=SC2034

@@ -25,6 +25,7 @@ static void add_hello(const Vm *vm, VmSnapshot *snapshot) {
 
         memcpy(snapshot->agent_version, hello->agent_version, sizeof(snapshot->agent_version));
         memcpy(snapshot->kernel_release, hello->kernel_release, sizeof(snapshot->kernel_release));
+        memcpy(snapshot->boot_id, hello->boot_id, sizeof(snapshot->boot_id));
         snapshot->capabilities = hello->capabilities;
         snapshot->n_missing = hello->n_missing;
         for (size_t i = 0; i < hello->n_missing; i++) {
@@ -34,6 +35,7 @@ static void add_hello(const Vm *vm, VmSnapshot *snapshot) {
 }
 _Static_assert(sizeof(((VmSnapshot *) NULL)->agent_version) ==
                                sizeof(((MessageHello *) NULL)->agent_version) &&
+                       SNAPSHOT_BOOT_ID_SIZE == MESSAGE_BOOT_ID_SIZE &&
                        SNAPSHOT_MISSING_MAX == MESSAGE_MISSING_MAX,
                "a snapshot holds a Hello");
 
@@ -42,6 +44,7 @@ static void add_guest(const Vm *vm, VmSnapshot *snapshot) {
 
         snapshot->report_age_usec =
                 guest->reported_usec == 0 ? UINT64_MAX : u64_sub(snapshot->now_usec, guest->reported_usec);
+        snapshot->figures_of_session = vm->n_reports > 0;
         snapshot->urgency = guest->urgency;
         snapshot->cause = guest->cause;
         snapshot->total_bytes = guest->total_bytes;

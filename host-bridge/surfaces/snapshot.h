@@ -14,7 +14,8 @@
 #include "host-bridge/policy/decision.h"
 #include "host-bridge/policy/memory-model.h"
 
-#define SNAPSHOT_MISSING_MAX 16U
+#define SNAPSHOT_MISSING_MAX  16U
+#define SNAPSHOT_BOOT_ID_SIZE 16U
 
 typedef enum VmState {
         VM_WAITING,     /* no monitor and no agent yet */
@@ -42,11 +43,13 @@ typedef struct VmSnapshot {
         /* session and the guest's last word; report_age_usec UINT64_MAX: none yet */
         bool agent_connected;
         char agent_version[65], kernel_release[65];
+        uint8_t boot_id[SNAPSHOT_BOOT_ID_SIZE]; /* 0: not known */
         uint64_t capabilities;
         size_t n_missing;
         Facility missing[SNAPSHOT_MISSING_MAX];
         unsigned missing_error[SNAPSHOT_MISSING_MAX];
         uint64_t report_age_usec;
+        bool figures_of_session; /* else the figures below are still those of the session before */
         Urgency urgency;
         Cause cause;
         uint64_t total_bytes, usable_bytes, available_bytes, used_bytes, demand_bytes, floor_bytes,

@@ -27,6 +27,8 @@ HoldAfterGrow=300ms
 HoldAfterRefusal=2s
 [Bridge]
 ReportInterval=200ms
+[Metrics]
+Listen=off
 """
 
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 
@@ -49,6 +50,15 @@ static void test_values(void **state) {
                 {"[Resize]\nConfirmTimeout=1h\n", -EINVAL, "1h"},
                 {"[Bridge]\nReportInterval=500ms\n", 0, NULL},
                 {"[Bridge]\nReportInterval=50ms\n", -EINVAL, "50ms"},
+                {"[Metrics]\nListen=off\n", 0, NULL},
+                {"[Metrics]\nListen=[::1]:1\n", 0, NULL},
+                {"[Metrics]\nListen=0.0.0.0:9733\n", -EINVAL, "[::1]:PORT"},
+                {"[Metrics]\nListen=127.0.0.1\n", -EINVAL, "127.0.0.1:PORT"},
+                {"[Metrics]\nListen=127.0.0.1:\n", -EINVAL, "127.0.0.1:PORT"},
+                {"[Metrics]\nListen=127.0.0.1:0\n", -EINVAL, "out of range"},
+                {"[Metrics]\nListen=127.0.0.1:65536\n", -EINVAL, "out of range"},
+                {"[Metrics]\nListen=127.0.0.1:80 \n", 0, NULL},
+                {"[Metrics]\nListen=127.0.0.1:80x\n", -EINVAL, "80x"},
                 {"[Bridge]\nInterval=1s\n", 0, "Interval"},
                 {"[Other]\nx=1\n", 0, "Other"},
         };
@@ -70,7 +80,8 @@ static void test_dump(void **state) {
                                    "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
                                    "HoldAfterRefusal=3s\nDeadBand=4M\n"
                                    "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
-                                   "[Bridge]\nReportInterval=800ms\n";
+                                   "[Bridge]\nReportInterval=800ms\n"
+                                   "[Metrics]\nListen=[::1]:9999\n";
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
                 .reserve_bytes = 3 * GIB,
@@ -83,6 +94,7 @@ static void test_dump(void **state) {
                 .offer_timeout_usec = 6 * USEC_PER_SEC,
                 .silence_usec = 700 * USEC_PER_MSEC,
                 .report_interval_usec = 800 * USEC_PER_MSEC,
+                .metrics_listen = {.family = AF_INET6, .port = 9999},
         };
         ConfigOrigin origins[BRIDGE_CONFIG_KEYS] = {};
         BridgeConfig config = {}, again = {};

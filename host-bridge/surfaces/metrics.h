@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Prometheus' text format from the values of snapshot.h: values in, text out. No clock, no descriptor. The names
+ * are an interface; metrics.c has them in one table. Guests choose no label.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/macro.h"
+#include "host-bridge/policy/decision.h"
+#include "host-bridge/surfaces/snapshot.h"
+
+/* Text that grows, up to limit bytes. What does not fit sets error and leaves the text as it was. */
+typedef struct MetricsText {
+        char *data; /* owned; free() it */
+        size_t length, allocated, limit;
+        int error; /* 0, -EFBIG or -ENOMEM */
+} MetricsText;
+
+typedef enum MetricsValue {
+        /* counters of the guest, which begin anew when it boots */
+        METRICS_WAITING_USEC,
+        METRICS_STALLED_USEC,
+        METRICS_OOM_KILLS,
+        METRICS_GUEST_COUNTERS, /* how many */
+        /* counters of its session */
+        METRICS_REPORTS = METRICS_GUEST_COUNTERS,
+        METRICS_GARBLED,
+        METRICS_OVERLONG,
+        METRICS_MALFORMED,
+        METRICS_VOID,
+        METRICS_REPLAYED,
+        METRICS_COUNTERS, /* how many, of both */
+        /* gauges: the guest's word, of its last report */
+        METRICS_TOTAL = METRICS_COUNTERS,
+        METRICS_AVAILABLE,
+        METRICS_USED,
+        METRICS_DEMAND,
+        METRICS_BLOCKS_ONLINE,
+        METRICS_BLOCKS_OFFLINE,
+        METRICS_REPORT_AGE_USEC,
+        /* gauges: the hypervisor and the policy */
+        METRICS_BOOT,
+        METRICS_PLUGGED,
+        METRICS_REQUESTED,
+        METRICS_BALLOONED,
+        METRICS_TARGET,
+        METRICS_MIN,
+        METRICS_MAX,
+        METRICS_VALUE_MAX,
+} MetricsValue;
+
+/* One VM's samples. */
+typedef struct MetricsVm {
+        char name[DECISION_VM_NAME_MAX];
+        VmState state;
+        uint64_t values[METRICS_VALUE_MAX];
+        bool known[METRICS_VALUE_MAX]; /* others are left out */
+} MetricsVm;
+
+#define METRICS_BUCKETS    12U
+#define METRICS_DIRECTIONS 2U /* DECISION_GROW, DECISION_SHRINK */
+
+/* Resizes since the bridge started. */
+typedef struct MetricsResizes {
+        uint64_t closed[METRICS_DIRECTIONS][ACTUATOR_MAX][DECISION_RESULT_MAX];
+        uint64_t denied;
+        /* of those that were done: from the request to the guest's confirmation of all of it */
+        uint64_t n_in_bucket[METRICS_DIRECTIONS][METRICS_BUCKETS]; /* not cumulative; longer ones in none */
+        uint64_t n_timed[METRICS_DIRECTIONS], timed_usec[METRICS_DIRECTIONS];
+} MetricsResizes;
+
+/* Counts a decision whose result stands. */
+void metrics_count(MetricsResizes *resizes, const Decision *decision);
+
+/* The samples of a snapshot; counters as the guest has them. */
+void metrics_of_vm(const VmSnapshot *vm, MetricsVm *ret);
+
+/* Appends everything to text. Returns 0 or text->error. */
+int metrics_print(MetricsText *text, const BridgeSnapshot *bridge, const MetricsVm *vms, size_t n_vms,
+                  const MetricsResizes *resizes);

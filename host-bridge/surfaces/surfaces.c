@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Wiring: each surface is told where to look, and the record is told who wants to hear of decisions. */
+
+#include "host-bridge/surfaces/surfaces.h"
+
+#include <assert.h>
+
+#include "common/log.h"
+#include "host-bridge/surfaces/bus.h"
+
+struct Surfaces {
+        Record *record;
+        Bus *bus;
+        Http *http; /* NULL: off */
+        MetricsResizes resizes;
+};
+
+static void on_decision(const Decision *decision, bool final, void *userdata) {
+        Surfaces *surfaces = userdata;
+
+        if (final)
+                metrics_count(&surfaces->resizes, decision);
+}
+
+static void start_http(Surfaces *surfaces, sd_event *event, const HttpAddress *address,
+                       const SnapshotSource *source) {
+        int r;
+
+        if (address->family == 0)
+                return;
+        r = http_new(event, address, source, &surfaces->resizes, &surfaces->http);
+        if (r < 0)
+                (void) log_warning_errno(r, "Could not listen on port %u: there are no metrics: %m",
+                                         address->port);
+}
+
+int surfaces_new(sd_event *event, const SurfacesOptions *options, const SnapshotSource *source,
+                 Record *record, Surfaces **ret) {
+        _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
+        int r;
+
+        assert(event);
+        assert(options && options->socket_path);
+        assert(source);
+        assert(record);
+        assert(ret);
+
+        surfaces = calloc(1, sizeof(*surfaces));
+        if (!surfaces)
+                return -ENOMEM;
+        r = bus_new(event, options->socket_path, source, record, &surfaces->bus);
+        if (r < 0)
+                return log_error_errno(r, "Could not listen on %s: %m", options->socket_path);
+        surfaces->record = record;
+        record_watch(record, on_decision, surfaces);
+        start_http(surfaces, event, &options->metrics_listen, source);
+        *ret = TAKE_PTR(surfaces);
+        return 0;
+}
+
+Surfaces *surfaces_free(Surfaces *surfaces) {
+        if (!surfaces)
+                return NULL;
+        if (surfaces->record)
+                record_unwatch(surfaces->record, surfaces);
+        (void) http_free(surfaces->http);
+        (void) bus_free(surfaces->bus);
+        free(surfaces);
+        return NULL;
+}

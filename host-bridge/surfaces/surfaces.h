@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* All who look: the control socket, and the metrics. */
+
+#include <systemd/sd-event.h>
+
+#include "common/macro.h"
+#include "host-bridge/surfaces/http.h"
+#include "host-bridge/surfaces/record.h"
+#include "host-bridge/surfaces/snapshot.h"
+
+typedef struct Surfaces Surfaces;
+
+typedef struct SurfacesOptions {
+        const char *socket_path;
+        HttpAddress metrics_listen;
+} SurfacesOptions;
+
+/*
+ * Without a control socket the bridge can not be asked, so that is an error (logged); any other surface that fails costs
+ * itself and a warning. source and record are borrowed and must outlive the Surfaces. Returns 0 or -errno.
+ */
+int surfaces_new(sd_event *event, const SurfacesOptions *options, const SnapshotSource *source,
+                 Record *record, Surfaces **ret);
+Surfaces *surfaces_free(Surfaces *surfaces);
+DEFINE_CLEANUP_FUNC(Surfaces, surfaces_free)
