@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/units.h"
+
 static void set_u64(Field *field, uint64_t value) {
         field->type = FIELD_U64;
         field->u64 = value;
@@ -95,4 +97,75 @@ void field_add_missing(Field *list, Facility facility, int error) {
 
         (void) snprintf(text, sizeof(text), "%s (%s)", facility_to_string(facility), name ? name : "?");
         add_to_list(list, text);
+}
+
+/* -- the way back ---------------------------------------------------------------------------------- */
+
+/* The value whose name is text; 0, the first one, if it is the name of none. */
+static unsigned value_named(const FieldRow *row, const char *text) {
+        for (unsigned value = 0; strcmp(row->to_string(value), "unknown") != 0; value++)
+                if (strcmp(row->to_string(value), text) == 0)
+                        return value;
+        return 0;
+}
+
+static void write_text(const FieldRow *row, const char *text, void *at) {
+        if (row->reading == READ_TEXT)
+                (void) snprintf(at, row->size, "%s", text);
+        else if (row->reading == READ_NAME)
+                *(unsigned *) at = value_named(row, text);
+}
+
+static void write_number(const FieldRow *row, uint64_t u64, int64_t i64, void *at) {
+        switch (row->reading) {
+        case READ_U64:
+        case READ_AGE:
+                *(uint64_t *) at = u64;
+                return;
+        case READ_I64:
+                *(int64_t *) at = i64;
+                return;
+        case READ_UNSIGNED:
+                *(unsigned *) at = (unsigned) u64_min(u64, UINT32_MAX);
+                return;
+        case READ_SIZE:
+        case READ_BOOLEAN:
+        case READ_TEXT:
+        case READ_NAME:
+                return; /* the first two are never written back */
+        }
+}
+
+static void write_row(const FieldRow *row, const Field *field, void *base) {
+        void *at = (char *) base + row->offset;
+
+        switch (field->type) {
+        case FIELD_U64:
+                write_number(row, field->u64, field->u64 > INT64_MAX ? INT64_MAX : (int64_t) field->u64, at);
+                return;
+        case FIELD_I64:
+                write_number(row, field->i64 > 0 ? (uint64_t) field->i64 : 0, field->i64, at);
+                return;
+        case FIELD_STRING:
+                write_text(row, field->text, at);
+                return;
+        case FIELD_BOOLEAN:
+        case FIELD_LIST:
+        case FIELD_TYPE_MAX:
+                return;
+        }
+}
+
+void fields_write(const FieldRow *rows, size_t n_rows, const Field *fields, size_t n, void *base) {
+        assert(rows);
+        assert(fields || n == 0);
+        assert(base);
+
+        for (const FieldRow *row = rows; row < rows + n_rows; row++) {
+                if (row->reading == READ_AGE)
+                        *(uint64_t *) ((char *) base + row->offset) = UINT64_MAX;
+                for (size_t i = 0; i < n; i++)
+                        if (strcmp(fields[i].name, row->name) == 0)
+                                write_row(row, fields + i, base);
+        }
 }

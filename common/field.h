@@ -48,10 +48,17 @@ typedef struct FieldRow {
         FieldReading reading;
         size_t offset;
         const char *(*to_string)(unsigned value);
+        size_t size; /* READ_TEXT that is to be written: of the array */
 } FieldRow;
 
 /* Reads the struct at base by its rows; ret has room for n_rows. Returns how many fields there are. */
 size_t fields_read(const FieldRow *rows, size_t n_rows, const void *base, Field *ret);
+
+/*
+ * The way back: what fields name is written to the struct at base, which is zeroed before; an age without a
+ * field becomes UINT64_MAX, a name that is none the enum's first value. Fields that no row knows are ignored.
+ */
+void fields_write(const FieldRow *rows, size_t n_rows, const Field *fields, size_t n, void *base);
 
 /* A list of the names of the Capability bits in mask. */
 Field field_of_capabilities(const char *name, uint64_t mask);

@@ -78,7 +78,7 @@ static const FieldRow bridge_rows[] = {
 };
 
 #define DECISION(name, reading)                                                                              \
-        { #name, reading, offsetof(Decision, name), NULL }
+        { #name, reading, offsetof(Decision, name), NULL, sizeof(((Decision *) NULL)->name) }
 #define DECISION_NAME(name, function)                                                                        \
         { #name, READ_NAME, offsetof(Decision, name), function##_name }
 #define INPUT(name, reading)                                                                                 \
@@ -165,4 +165,12 @@ size_t fields_of_bridge(const BridgeSnapshot *bridge, Field ret[static FIELDS_MA
 size_t fields_of_decision(const Decision *decision, Field ret[static FIELDS_MAX]) {
         assert(decision);
         return fields_read(decision_rows, ELEMENTSOF(decision_rows), decision, ret);
+}
+
+void decision_of_fields(const Field *fields, size_t n, Decision *ret) {
+        assert(fields || n == 0);
+        assert(ret);
+
+        *ret = (Decision){0};
+        fields_write(decision_rows, ELEMENTSOF(decision_rows), fields, n, ret);
 }

@@ -18,3 +18,6 @@
 size_t fields_of_vm(const VmSnapshot *vm, Field ret[static FIELDS_MAX]);
 size_t fields_of_bridge(const BridgeSnapshot *bridge, Field ret[static FIELDS_MAX]);
 size_t fields_of_decision(const Decision *decision, Field ret[static FIELDS_MAX]);
+
+/* The way back. Fields may come in any order; an unknown one, or one of a wrong kind, is passed over. */
+void decision_of_fields(const Field *fields, size_t n, Decision *ret);
