@@ -27,6 +27,7 @@ const BridgeConfig bridge_config_defaults = {
         .silence_usec = 300 * USEC_PER_MSEC,
         .report_interval_usec = USEC_PER_SEC,
         .metrics_listen = {.family = AF_INET, .port = 9733},
+        .audit_file = BRIDGE_FILE_AUTO,
 };
 
 static const char *const shrink_policy_names[] = {
@@ -97,6 +98,20 @@ static void format_listen(const void *field, char *buffer, size_t size) {
                         (void) snprintf(buffer, size, "%s%u", loopback[i].prefix, address->port);
 }
 
+static int parse_file(const char *value, void *field) {
+        if (value[0] != '/' && strcmp(value, BRIDGE_FILE_AUTO) != 0 && strcmp(value, BRIDGE_FILE_OFF) != 0)
+                return -EINVAL;
+        if (strlen(value) >= BRIDGE_PATH_MAX)
+                return -ERANGE;
+        memset(field, 0, BRIDGE_PATH_MAX);
+        memcpy(field, value, strlen(value));
+        return 0;
+}
+
+static void format_file(const void *field, char *buffer, size_t size) {
+        (void) snprintf(buffer, size, "%s", (const char *) field);
+}
+
 #define SIZE_OR_AUTO(section_name, key_name, field)                                                          \
         {                                                                                                    \
                 .section = section_name, .key = key_name, .type = CONFIG_CUSTOM,                             \
@@ -141,6 +156,15 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_listen,
                 .format = format_listen,
                 .allowed = "off, 127.0.0.1:PORT or [::1]:PORT",
+        },
+        {
+                .section = "Audit",
+                .key = "File",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, audit_file),
+                .parse = parse_file,
+                .format = format_file,
+                .allowed = "auto, off, or an absolute path of at most 127 characters",
         },
 };
 _Static_assert(ELEMENTSOF(bridge_keys) == BRIDGE_CONFIG_KEYS, "BRIDGE_CONFIG_KEYS counts the table");

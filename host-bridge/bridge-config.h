@@ -9,6 +9,9 @@
 #include "host-bridge/surfaces/http.h"
 
 #define BRIDGE_SIZE_AUTO UINT64_MAX
+#define BRIDGE_FILE_AUTO "auto"
+#define BRIDGE_FILE_OFF  "off"
+#define BRIDGE_PATH_MAX  128U
 
 typedef enum ShrinkPolicy {
         SHRINK_POLICY_NEVER,
@@ -24,8 +27,9 @@ typedef struct BridgeConfig {
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
         uint64_t report_interval_usec;
         HttpAddress metrics_listen;
+        char audit_file[BRIDGE_PATH_MAX]; /* absolute, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
 } BridgeConfig;
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 12U
+#define BRIDGE_CONFIG_KEYS 13U

@@ -26,6 +26,8 @@
 
 #define DEFAULT_POLICY_DIR "/etc/memtide/vm.d"
 #define CONTROL_SOCKET     "bridge.sock"
+#define AUDIT_FILE         "audit.sqlite"
+#define DEFAULT_STATE_DIR  "/var/lib/memtide"
 
 typedef struct Setup {
         Options options;
@@ -130,10 +132,24 @@ static int prepare_loop(sd_event *event) {
         return sd_event_set_watchdog(event, true);
 }
 
+/* A trial with a runtime folder of its own leaves nothing elsewhere. NULL: off. */
+static const char *audit_path(const Setup *setup, char *buffer, size_t size) {
+        const char *file = setup->config.audit_file, *dir = setup->options.runtime_dir;
+
+        if (strcmp(file, BRIDGE_FILE_OFF) == 0)
+                return NULL;
+        if (strcmp(file, BRIDGE_FILE_AUTO) == 0)
+                (void) snprintf(buffer, size, "%s/" AUDIT_FILE,
+                                strcmp(dir, DEFAULT_RUNTIME_DIR) == 0 ? DEFAULT_STATE_DIR : dir);
+        else
+                (void) snprintf(buffer, size, "%s", file);
+        return buffer;
+}
+
 static int serve(sd_event *event, const Setup *setup) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
-        char socket_path[4096];
+        char socket_path[4096], audit[4096];
         int r;
 
         r = bridge_new(event,
@@ -152,6 +168,8 @@ static int serve(sd_event *event, const Setup *setup) {
                          &(SurfacesOptions){
                                  .socket_path = socket_path,
                                  .metrics_listen = setup->config.metrics_listen,
+                                 .audit_path = audit_path(setup, audit, sizeof(audit)),
+                                 .config = {&bridge_config_table, &setup->config, setup->origins},
                          },
                          bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
         if (r < 0)

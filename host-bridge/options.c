@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEFAULT_RUNTIME_DIR "/run/memtide"
-
 enum {
         OPT_CONFIG = 0x100,
         OPT_RUNTIME_DIR,

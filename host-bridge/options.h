@@ -7,6 +7,8 @@
 
 #include "common/log.h"
 
+#define DEFAULT_RUNTIME_DIR "/run/memtide"
+
 typedef struct Options {
         const char *config_file; /* NULL: the usual places */
         const char *runtime_dir;

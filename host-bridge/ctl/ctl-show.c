@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* VMs, their last decisions and this guest. A figure that is absent shows as "-". */
+/* VMs, their decisions, the configuration and this guest. A figure that is absent shows as "-". */
 
 #include "host-bridge/ctl/ctl-show.h"
 
@@ -151,6 +151,43 @@ void ctl_show_decision(const json_t *decision, FILE *out) {
                 ctl_span(&texts, decision, "report_age_usec"));
         if (strcmp(ctl_word(decision, "kind"), "deny") != 0)
                 show_outcome(decision, &texts, out);
+}
+
+void ctl_show_history(const json_t *decisions, FILE *out) {
+        const json_t *decision;
+        size_t i;
+
+        fprintf(out, "%-19s %-6s %-13s %8s %8s  %-8s %-10s %8s %8s\n", "WHEN", "KIND", "RULE", "WANTED",
+                "CONFIRM", "RESULT", "ACTUATOR", "FIRST", "CLOSED");
+        json_array_foreach((json_t *) decisions, i, decision) {
+                CtlTexts texts = {0};
+
+                fprintf(out, "%-19s %-6s %-13s %8s %8s  %-8s %-10s %8s %8s\n", ctl_when(&texts, decision),
+                        ctl_word(decision, "kind"), ctl_word(decision, "rule"),
+                        ctl_size(&texts, decision, "wanted_bytes"),
+                        ctl_size(&texts, decision, "confirmed_bytes"), ctl_word(decision, "result"),
+                        ctl_word(decision, "actuator"),
+                        ctl_between(&texts, decision, "request_usec", "first_confirm_usec"),
+                        ctl_between(&texts, decision, "request_usec", "closed_usec"));
+        }
+}
+
+void ctl_show_config(const json_t *keys, FILE *out) {
+        const char *section = "";
+        const json_t *key;
+        size_t i;
+
+        json_array_foreach((json_t *) keys, i, key) {
+                if (strcmp(section, ctl_word(key, "section")) != 0)
+                        fprintf(out, "%s[%s]\n", i > 0 ? "\n" : "", ctl_word(key, "section"));
+                section = ctl_word(key, "section");
+                if (json_object_get(key, "line"))
+                        fprintf(out, "# %s:%" PRIu64 "\n", ctl_word(key, "file"), ctl_number(key, "line"));
+                else
+                        fprintf(out, "# default\n");
+                fprintf(out, "%s=%s\n", ctl_word(key, "key"),
+                        json_string_value(json_object_get(key, "value")));
+        }
 }
 
 static void show_asker(const json_t *status, CtlTexts *texts, FILE *out) {

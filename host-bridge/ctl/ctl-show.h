@@ -12,6 +12,12 @@ void ctl_show_list(const json_t *bridge, const json_t *vms, FILE *out);
 /* All about one VM, by topic. */
 void ctl_show_status(const json_t *vm, FILE *out);
 
+/* A table of decisions, one line each. decisions: array. */
+void ctl_show_history(const json_t *decisions, FILE *out);
+
+/* Configuration as a file that would load to the same. keys: array. */
+void ctl_show_config(const json_t *keys, FILE *out);
+
 /* One decision: why, by which rule, from which inputs, what was done and what the guest confirmed. */
 void ctl_show_decision(const json_t *decision, FILE *out);
 

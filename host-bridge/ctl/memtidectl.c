@@ -21,8 +21,8 @@
 #include "host-bridge/ctl/ctl-show.h"
 #include "host-bridge/surfaces/bus.h"
 
-#define EXIT_USAGE 2
-
+#define EXIT_USAGE    2
+#define HISTORY_LINES 20U
 #define BRIDGE_SOCKET "/run/memtide/bridge.sock"
 
 static const char *arg_socket = NULL; /* NULL: the usual place */
@@ -95,21 +95,58 @@ static int verb_explain(sd_bus *bus, const char *vm) {
         return 0;
 }
 
+static int verb_history(sd_bus *bus, const char *vm) {
+        _cleanup_(json_decrefp) json_t *decisions = NULL, *answer = NULL;
+        uint32_t most = arg_lines > 0 ? arg_lines : arg_json ? BUS_DECISIONS_MAX : HISTORY_LINES;
+        int r;
+
+        r = ctl_call(bus, "ListHistory", "su", vm, most, &decisions);
+        if (r < 0)
+                return r;
+        if (arg_json) {
+                answer = json_pack("{s:s, s:O}", "vm", vm, "decisions", decisions);
+                return answer ? print_json(answer) : -ENOMEM;
+        }
+        if (json_array_size(decisions) == 0)
+                printf("%s: nothing has been decided, as far back as the audit reaches\n", vm);
+        else
+                ctl_show_history(decisions, stdout);
+        return 0;
+}
+
+static int verb_cat_config(sd_bus *bus, const char *vm) {
+        _cleanup_(json_decrefp) json_t *keys = NULL, *answer = NULL;
+        int r;
+
+        r = ctl_call(bus, "ListConfig", "", NULL, 0, &keys);
+        if (r < 0)
+                return r;
+        if (arg_json) {
+                answer = json_pack("{s:O}", "config", keys);
+                return answer ? print_json(answer) : -ENOMEM;
+        }
+        ctl_show_config(keys, stdout);
+        return 0;
+}
+
 static const Verb verbs[] = {
         {"list", "", "all VMs, one line each", verb_list},
         {"status", "VM", "one VM: size, guest, agent, what it lacks", verb_status},
         {"explain", "VM", "the last decision about it, with its inputs and outcome", verb_explain},
+        {"history", "VM", "what was decided about it, one line each, also before a restart", verb_history},
+        {"cat-config", "", "the configuration in force, with the origin of each value", verb_cat_config},
 };
 
 static void help(void) {
         printf("Usage: memtidectl [OPTION...] VERB [VM]\n\nShows what memtide-bridge knows and explains what "
                "it did.\n\n");
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                printf("  %-8s %-4s         %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
+                printf("  %-10s %-4s       %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
         ctl_guest_help(stdout);
         printf("\nOptions:\n"
                "      --json            print JSON\n"
-               "  -n, --lines=N         explain: so many decisions, newest first (1; with --json %u);\n"
+               "  -n, --lines=N         explain, history: so many decisions, newest first (1 and %u;\n"
+               "                        with --json %u);\n"
                "                        status in a guest: so many events (8)\n"
                "      --socket=PATH     the control socket (" BRIDGE_SOCKET ", in a guest " AGENT_BUS_SOCKET
                ")\n"
@@ -118,7 +155,7 @@ static void help(void) {
                "  -h, --help            this text\n"
                "      --version         the version\n\n"
                "Exit status: 0 done, 1 the daemon did not answer or knows no such VM, 2 wrong usage.\n",
-               BUS_DECISIONS_MAX);
+               HISTORY_LINES, BUS_DECISIONS_MAX);
 }
 
 static int usage_error(const char *what, const char *which) {

@@ -9,12 +9,15 @@
 
 #include "common/bus-field.h"
 #include "common/bus-server.h"
+#include "host-bridge/surfaces/bus-views.h"
 #include "host-bridge/surfaces/fields.h"
 
 struct Bus {
         SnapshotSource source;
         const Record *record;
         BusServer *server;
+        Audit *audit; /* or NULL */
+        ConfigView config;
         /* One answer at a time is put together here: too big for a stack. */
         Field fields[FIELDS_MAX];
         VmSnapshot vm;
@@ -95,12 +98,32 @@ static int method_list_decisions(sd_bus_message *call, void *userdata, sd_bus_er
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int method_list_history(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *bus = userdata;
+        const char *name;
+        uint32_t most;
+        int r;
+
+        r = sd_bus_message_read(call, "su", &name, &most);
+        if (r < 0)
+                return r;
+        return bus_answer_history(call, bus->audit, name, MIN_OF(most, BUS_DECISIONS_MAX), error);
+}
+
+static int method_list_config(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *bus = userdata;
+
+        return bus_answer_config(call, &bus->config);
+}
+
 static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("GetBridge", "", "a{sv}", method_get_bridge, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListVms", "", "aa{sv}", method_list_vms, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("GetVm", "s", "a{sv}", method_get_vm, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListDecisions", "su", "aa{sv}", method_list_decisions, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ListHistory", "su", "aa{sv}", method_list_history, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ListConfig", "", "aa{sv}", method_list_config, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -129,6 +152,14 @@ int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *sour
 
         *ret = TAKE_PTR(bus);
         return 0;
+}
+
+void bus_set_views(Bus *bus, Audit *audit, const ConfigView *config) {
+        assert(bus);
+        assert(config);
+
+        bus->audit = audit;
+        bus->config = *config;
 }
 
 Bus *bus_free(Bus *bus) {

@@ -8,19 +8,24 @@
  *  GetBridge() -> a{sv}                       budget, what is committed, version
  *  ListVms() -> aa{sv}                        every VM, in the order of names
  *  GetVm(s name) -> a{sv}                     one; error org.memtide.Error.NoSuchVm
- *  ListDecisions(s vm, u most) -> aa{sv}      newest first; "" means of all VMs
+ *  ListDecisions(s vm, u most) -> aa{sv}      of this run, newest first; "" means of all VMs
+ *  ListHistory(s vm, u most) -> aa{sv}        the same from the audit; error org.memtide.Error.NoHistory
+ *  ListConfig() -> aa{sv}                     section, key, value; file and line where it is not the default
  * The keys of the dictionaries are those of fields.c.
  */
 
 #include <systemd/sd-event.h>
 
+#include "common/config.h"
 #include "common/macro.h"
+#include "host-bridge/surfaces/audit.h"
 #include "host-bridge/surfaces/record.h"
 #include "host-bridge/surfaces/snapshot.h"
 
-#define BUS_OBJECT_PATH "/org/memtide/Bridge1"
-#define BUS_INTERFACE   "org.memtide.Bridge1"
-#define BUS_ERROR_NO_VM "org.memtide.Error.NoSuchVm"
+#define BUS_OBJECT_PATH      "/org/memtide/Bridge1"
+#define BUS_INTERFACE        "org.memtide.Bridge1"
+#define BUS_ERROR_NO_VM      "org.memtide.Error.NoSuchVm"
+#define BUS_ERROR_NO_HISTORY "org.memtide.Error.NoHistory"
 
 /* Most decisions in one answer. */
 #define BUS_DECISIONS_MAX 256U
@@ -33,6 +38,16 @@ typedef struct Bus Bus;
  */
 int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *source, const Record *record,
             Bus **ret);
+
+/* The configuration in force, with the origin of each value. */
+typedef struct ConfigView {
+        const ConfigTable *table; /* NULL: none is shown */
+        const void *config;
+        const ConfigOrigin *origins;
+} ConfigView;
+
+/* What ListHistory and ListConfig show, borrowed. audit: NULL for none; it must be freed before the Bus. */
+void bus_set_views(Bus *bus, Audit *audit, const ConfigView *config);
 
 /* Closes every connection and removes the socket. */
 Bus *bus_free(Bus *bus);

@@ -7,12 +7,13 @@
 #include <assert.h>
 
 #include "common/log.h"
-#include "host-bridge/surfaces/bus.h"
+#include "host-bridge/surfaces/audit.h"
 
 struct Surfaces {
         Record *record;
         Bus *bus;
-        Http *http; /* NULL: off */
+        Http *http;   /* NULL: off */
+        Audit *audit; /* NULL: off */
         MetricsResizes resizes;
 };
 
@@ -21,6 +22,8 @@ static void on_decision(const Decision *decision, bool final, void *userdata) {
 
         if (final)
                 metrics_count(&surfaces->resizes, decision);
+        if (surfaces->audit)
+                audit_put(surfaces->audit, decision);
 }
 
 static void start_http(Surfaces *surfaces, sd_event *event, const HttpAddress *address,
@@ -33,6 +36,18 @@ static void start_http(Surfaces *surfaces, sd_event *event, const HttpAddress *a
         if (r < 0)
                 (void) log_warning_errno(r, "Could not listen on port %u: there are no metrics: %m",
                                          address->port);
+}
+
+static void start_audit(Surfaces *surfaces, sd_event *event, const char *path) {
+        AuditOptions options = audit_defaults;
+        int r;
+
+        if (!path)
+                return;
+        options.path = path;
+        r = audit_new(event, &options, &surfaces->audit);
+        if (r < 0)
+                (void) log_warning_errno(r, "Could not begin the audit %s: there is no history: %m", path);
 }
 
 int surfaces_new(sd_event *event, const SurfacesOptions *options, const SnapshotSource *source,
@@ -54,6 +69,8 @@ int surfaces_new(sd_event *event, const SurfacesOptions *options, const Snapshot
                 return log_error_errno(r, "Could not listen on %s: %m", options->socket_path);
         surfaces->record = record;
         record_watch(record, on_decision, surfaces);
+        start_audit(surfaces, event, options->audit_path);
+        bus_set_views(surfaces->bus, surfaces->audit, &options->config);
         start_http(surfaces, event, &options->metrics_listen, source);
         *ret = TAKE_PTR(surfaces);
         return 0;
@@ -65,6 +82,7 @@ Surfaces *surfaces_free(Surfaces *surfaces) {
         if (surfaces->record)
                 record_unwatch(surfaces->record, surfaces);
         (void) http_free(surfaces->http);
+        (void) audit_free(surfaces->audit); /* before the bus: what is still asked for is answered */
         (void) bus_free(surfaces->bus);
         free(surfaces);
         return NULL;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* All who look: the control socket, and the metrics. */
+/* All who look: the control socket, the metrics, and the audit. */
 
 #include <systemd/sd-event.h>
 
 #include "common/macro.h"
+#include "host-bridge/surfaces/bus.h"
 #include "host-bridge/surfaces/http.h"
 #include "host-bridge/surfaces/record.h"
 #include "host-bridge/surfaces/snapshot.h"
@@ -15,6 +16,8 @@ typedef struct Surfaces Surfaces;
 typedef struct SurfacesOptions {
         const char *socket_path;
         HttpAddress metrics_listen;
+        const char *audit_path; /* NULL: none */
+        ConfigView config;      /* outlives the Surfaces */
 } SurfacesOptions;
 
 /*

@@ -51,6 +51,10 @@ static void test_values(void **state) {
                 {"[Bridge]\nReportInterval=500ms\n", 0, NULL},
                 {"[Bridge]\nReportInterval=50ms\n", -EINVAL, "50ms"},
                 {"[Metrics]\nListen=off\n", 0, NULL},
+                {"[Audit]\nFile=/x/y\n", 0, NULL},
+                {"[Audit]\nFile=off\n", 0, NULL},
+                {"[Audit]\nFile=x/y\n", -EINVAL, "absolute"},
+                {"[Audit]\nFile=\n", -EINVAL, "bridge.conf:2"},
                 {"[Metrics]\nListen=[::1]:1\n", 0, NULL},
                 {"[Metrics]\nListen=0.0.0.0:9733\n", -EINVAL, "[::1]:PORT"},
                 {"[Metrics]\nListen=127.0.0.1\n", -EINVAL, "127.0.0.1:PORT"},
@@ -81,7 +85,7 @@ static void test_dump(void **state) {
                                    "HoldAfterRefusal=3s\nDeadBand=4M\n"
                                    "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
                                    "[Bridge]\nReportInterval=800ms\n"
-                                   "[Metrics]\nListen=[::1]:9999\n";
+                                   "[Metrics]\nListen=[::1]:9999\n[Audit]\nFile=/var/x\n";
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
                 .reserve_bytes = 3 * GIB,
@@ -95,6 +99,7 @@ static void test_dump(void **state) {
                 .silence_usec = 700 * USEC_PER_MSEC,
                 .report_interval_usec = 800 * USEC_PER_MSEC,
                 .metrics_listen = {.family = AF_INET6, .port = 9999},
+                .audit_file = "/var/x",
         };
         ConfigOrigin origins[BRIDGE_CONFIG_KEYS] = {};
         BridgeConfig config = {}, again = {};
