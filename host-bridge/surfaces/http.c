@@ -26,7 +26,7 @@
 #define HTTP_CONNECTIONS_MAX 16U
 #define HTTP_TIMEOUT_SEC     10U
 #define HTTP_MEMORY_MAX      ((size_t) (16 * KIB)) /* of one connection: its request and our headers */
-#define HTTP_TEXT_MAX        ((size_t) (64 * MIB)) /* about 25,000 VMs */
+#define HTTP_TEXT_MAX        ((size_t) (64 * MIB)) /* about 50,000 VMs */
 #define HTTP_FRESH_MIN_USEC  (250 * USEC_PER_MSEC)
 #define HTTP_FRESH_FACTOR    10U
 

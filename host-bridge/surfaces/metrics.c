@@ -112,6 +112,17 @@ _printf_(2, 3) static void text_add(MetricsText *text, const char *format, ...) 
         text->length += (size_t) n;
 }
 
+/* Without printf: ten thousand VMs have a quarter of a million samples, and the loop waits for them. */
+static void text_put(MetricsText *text, const char *piece) {
+        size_t length = strlen(piece);
+
+        text_reserve(text, length);
+        if (text->error < 0)
+                return;
+        memcpy(text->data + text->length, piece, length + 1);
+        text->length += length;
+}
+
 static void add_head(MetricsText *text, const char *name, const char *type, const char *help) {
         text_add(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -130,12 +141,17 @@ static const char *escape(char buffer[static LABEL_MAX], const char *value) {
 }
 
 static const char *format_value(char buffer[static 32], uint64_t value, bool is_usec) {
-        if (is_usec)
-                (void) snprintf(buffer, 32, "%" PRIu64 ".%06" PRIu64, value / USEC_PER_SEC,
-                                value % USEC_PER_SEC);
-        else
-                (void) snprintf(buffer, 32, "%" PRIu64, value);
-        return buffer;
+        char *at = buffer + 31;
+        unsigned digits = 0, least = is_usec ? 7 : 1; /* 0.000000 */
+
+        *at = '\0';
+        for (; value > 0 || digits < least; value /= 10) {
+                if (is_usec && digits == 6)
+                        *--at = '.';
+                *--at = (char) ('0' + value % 10);
+                digits++;
+        }
+        return at;
 }
 
 /* -- VMs ------------------------------------------------------------------------------------------- */
@@ -216,10 +232,16 @@ static void add_family(MetricsText *text, size_t first, size_t end, const Metric
                 for (size_t row = first; row < end; row++) {
                         const char *more = rows[row].label;
 
-                        if (vms[i].known[row])
-                                text_add(text, "%s{vm=\"%s\"%s%s} %s\n", rows[row].name,
-                                         escape(label, vms[i].name), more ? "," : "", more ? more : "",
-                                         format_value(value, vms[i].values[row], rows[row].is_usec));
+                        if (!vms[i].known[row])
+                                continue;
+                        text_put(text, rows[row].name);
+                        text_put(text, "{vm=\"");
+                        text_put(text, escape(label, vms[i].name));
+                        text_put(text, more ? "\"," : "\"");
+                        text_put(text, more ? more : "");
+                        text_put(text, "} ");
+                        text_put(text, format_value(value, vms[i].values[row], rows[row].is_usec));
+                        text_put(text, "\n");
                 }
 }
 

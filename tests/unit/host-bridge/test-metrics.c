@@ -96,6 +96,35 @@ static void test_one_vm(void **state) {
         free(text.data);
 }
 
+static void test_numbers(void **state) {
+        static const struct {
+                uint64_t value;
+                const char *bytes, *seconds;
+        } cases[] = {
+                {0, "0", "0.000000"},
+                {7, "7", "0.000007"},
+                {1000000, "1000000", "1.000000"},
+                {90061000001, "90061000001", "90061.000001"},
+                {UINT64_MAX, "18446744073709551615", "18446744073709.551615"},
+        };
+        static const MetricsResizes none = {0};
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                MetricsVm vm = {.name = "a"};
+                char line[128];
+                MetricsText text;
+
+                vm.known[METRICS_TOTAL] = vm.known[METRICS_REPORT_AGE_USEC] = true;
+                vm.values[METRICS_TOTAL] = vm.values[METRICS_REPORT_AGE_USEC] = cases[i].value;
+                text = print(&vm, 1, &none);
+                (void) snprintf(line, sizeof(line), "_total_bytes{vm=\"a\"} %s\n", cases[i].bytes);
+                assert_non_null(strstr(text.data, line));
+                (void) snprintf(line, sizeof(line), "_age_seconds{vm=\"a\"} %s\n", cases[i].seconds);
+                assert_non_null(strstr(text.data, line));
+                free(text.data);
+        }
+}
+
 /* What is not known is left out: a 0 would be an alarm. */
 static void test_nothing_is_invented(void **state) {
         static const MetricsResizes none = {0};
@@ -318,6 +347,7 @@ static void test_a_vm_that_left_is_forgotten(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_vm),
+                cmocka_unit_test(test_numbers),
                 cmocka_unit_test(test_nothing_is_invented),
                 cmocka_unit_test(test_target),
                 cmocka_unit_test(test_labels_are_escaped),
