@@ -12,28 +12,24 @@
 #include "host-bridge/surfaces/audit.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "host-bridge/surfaces/audit-store.h"
+#include "host-bridge/surfaces/audit-file.h"
 
-#define STACK_BYTES     ((size_t) (512 * KIB))
-#define GATHER_USEC     (500 * USEC_PER_MSEC)
-#define RETRY_MIN_USEC  USEC_PER_SEC
-#define RETRY_MAX_USEC  (60 * USEC_PER_SEC)
-#define PRUNE_USEC      (600 * USEC_PER_SEC)
-#define END_USEC        (2 * USEC_PER_SEC)
-#define QUESTIONS_MAX   16U
-#define LOOK_BACK       64U /* so far back an update looks for its decision in the queue */
-#define CORRUPT_SUFFIX  ".corrupt"
-#define CORRUPT_AT_MOST 3U /* then it is the disk, and not the file */
+#define STACK_BYTES   ((size_t) (512 * KIB))
+#define GATHER_USEC   (500 * USEC_PER_MSEC)
+#define END_USEC      (2 * USEC_PER_SEC)
+#define QUESTIONS_MAX 16U
+#define LOOK_BACK     64U /* so far back an update looks for its decision in the queue */
 
 const AuditOptions audit_defaults = {
         .retention_usec = 30 * 86400 * USEC_PER_SEC,
@@ -53,8 +49,8 @@ struct Question {
 };
 
 struct Audit {
-        AuditOptions options;
-        char path[4096];
+        size_t queue_max;
+        char path[PATH_MAX];
         sd_event_source *source;
         int event_fd; /* the thread has answered */
         bool has_thread;
@@ -73,114 +69,16 @@ struct Audit {
 
         /* The thread's. */
         Decision *batch;
-        AuditStore *store; /* NULL: not open */
-        int error;         /* the last failure, -errno; 0: all is well */
-        uint64_t retry_usec, retry_wait_usec, prune_usec;
-        unsigned n_corrupt;
+        AuditFile file;
 };
 
-static uint64_t now_usec(clockid_t clock) {
-        struct timespec ts;
-
-        (void) clock_gettime(clock, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 static struct timespec monotonic_in(uint64_t usec) {
-        usec = u64_add(now_usec(CLOCK_MONOTONIC), usec);
+        usec = u64_add(clock_monotonic_usec(), usec);
         return (struct timespec){.tv_sec = (time_t) (usec / USEC_PER_SEC),
                                  .tv_nsec = (long) (usec % USEC_PER_SEC * NSEC_PER_USEC)};
 }
 
-/* -- the thread: the file -------------------------------------------------------------------------- */
-
-static void put_aside(Audit *audit) {
-        char other[sizeof(audit->path) + STRLEN(CORRUPT_SUFFIX)];
-
-        audit->store = audit_store_free(audit->store);
-        (void) snprintf(other, sizeof(other), "%s" CORRUPT_SUFFIX, audit->path);
-        if (++audit->n_corrupt > CORRUPT_AT_MOST || rename(audit->path, other) < 0)
-                return;
-        log_warning("The audit %s is damaged; it is now %s, and a new one begins", audit->path, other);
-        /* They belong to the file that has gone, and would be taken for the new one's. */
-        (void) snprintf(other, sizeof(other), "%s-wal", audit->path);
-        (void) unlink(other);
-        (void) snprintf(other, sizeof(other), "%s-shm", audit->path);
-        (void) unlink(other);
-}
-
-/* Names a failure when it is another one, or over. */
-static void note(Audit *audit, int r) {
-        if (r == AUDIT_STORE_CORRUPT)
-                r = -EUCLEAN;
-        if (r < 0) {
-                if (r != audit->error)
-                        (void) log_warning_errno(r, "The audit %s fails, decisions are missing from it: %m",
-                                                 audit->path);
-                audit->store = audit_store_free(audit->store);
-                audit->retry_wait_usec =
-                        u64_clamp(2 * audit->retry_wait_usec, RETRY_MIN_USEC, RETRY_MAX_USEC);
-                audit->retry_usec = u64_add(now_usec(CLOCK_MONOTONIC), audit->retry_wait_usec);
-        } else if (audit->error < 0) {
-                log_info("The audit %s works again", audit->path);
-        }
-        if (r == 0)
-                audit->retry_wait_usec = 0;
-        audit->error = r;
-}
-
-static int prune(Audit *audit) {
-        uint64_t now = now_usec(CLOCK_MONOTONIC);
-
-        if (now < audit->prune_usec)
-                return 0;
-        audit->prune_usec = u64_add(now, PRUNE_USEC);
-        return audit_store_prune(audit->store,
-                                 u64_sub(now_usec(CLOCK_REALTIME), audit->options.retention_usec),
-                                 audit->options.rows_max);
-}
-
-static int try_write(Audit *audit, size_t n) {
-        int r = 0;
-
-        if (!audit->store)
-                r = audit_store_open(audit->path, &audit->store);
-        if (r == 0)
-                r = prune(audit);
-        if (r == 0 && n > 0)
-                r = audit_store_write(audit->store, audit->batch, n);
-        return r;
-}
-
-static void write_batch(Audit *audit, size_t n) {
-        int r;
-
-        if (audit->error < 0 && now_usec(CLOCK_MONOTONIC) < audit->retry_usec)
-                return;
-        r = try_write(audit, n);
-        if (r == AUDIT_STORE_CORRUPT) {
-                put_aside(audit);
-                r = try_write(audit, n);
-        }
-        note(audit, r);
-}
-
-static void answer(Audit *audit, Question *question) {
-        int r = audit->error;
-
-        if (r == 0)
-                r = audit_store_list(audit->store, question->vm, question->decisions, question->most,
-                                     &question->n);
-        if (r == AUDIT_STORE_CORRUPT) {
-                put_aside(audit);
-                note(audit, r);
-                audit->retry_usec = 0; /* the next batch begins a new file */
-                r = -EUCLEAN;
-        }
-        question->r = r;
-}
-
-/* -- the thread: the queue ------------------------------------------------------------------------- */
+/* -- the thread ------------------------------------------------------------------------------------ */
 
 /* With the mutex held. Returns false when all is done. */
 static bool wait_for_work(Audit *audit) {
@@ -189,7 +87,7 @@ static bool wait_for_work(Audit *audit) {
         while (!audit->stop && audit->n_queued == 0 && !audit->asked)
                 (void) pthread_cond_wait(&audit->wanted, &audit->mutex);
         deadline = monotonic_in(GATHER_USEC);
-        while (!audit->stop && !audit->asked && audit->n_queued < audit->options.queue_max / 2 &&
+        while (!audit->stop && !audit->asked && audit->n_queued < audit->queue_max / 2 &&
                pthread_cond_clockwait(&audit->wanted, &audit->mutex, CLOCK_MONOTONIC, &deadline) == 0)
                 ;
         return !audit->stop || audit->n_queued > 0;
@@ -205,9 +103,10 @@ static void work(Audit *audit) {
         audit->n_queued = 0;
         (void) pthread_mutex_unlock(&audit->mutex);
 
-        write_batch(audit, n);
+        audit_file_write(&audit->file, audit->batch, n);
         for (Question *question = questions; question; question = question->next) {
-                answer(audit, question);
+                question->r = audit_file_list(&audit->file, question->vm, question->decisions, question->most,
+                                              &question->n);
                 last = question;
         }
 
@@ -223,12 +122,12 @@ static void *thread_main(void *userdata) {
         Audit *audit = userdata;
 
         /* At once, so that what is wrong is named when the bridge starts and not hours later. */
-        write_batch(audit, 0);
+        audit_file_write(&audit->file, NULL, 0);
         (void) pthread_mutex_lock(&audit->mutex);
         while (wait_for_work(audit))
                 work(audit);
         (void) pthread_mutex_unlock(&audit->mutex);
-        audit->store = audit_store_free(audit->store);
+        audit_file_close(&audit->file);
         return NULL;
 }
 
@@ -269,7 +168,7 @@ static bool enqueue(Audit *audit, const Decision *decision) {
                         audit->queue[i - 1] = *decision;
                         return true;
                 }
-        if (audit->n_queued == audit->options.queue_max) {
+        if (audit->n_queued == audit->queue_max) {
                 audit->n_missing++;
                 return false;
         }
@@ -361,7 +260,7 @@ int audit_new(sd_event *event, const AuditOptions *options, Audit **ret) {
         if (!audit)
                 return -ENOMEM;
         *audit = (Audit){
-                .options = *options,
+                .queue_max = options->queue_max,
                 .event_fd = -EBADF,
                 .mutex = PTHREAD_MUTEX_INITIALIZER,
                 .wanted = PTHREAD_COND_INITIALIZER,
@@ -369,6 +268,11 @@ int audit_new(sd_event *event, const AuditOptions *options, Audit **ret) {
         if (strlen(options->path) >= sizeof(audit->path))
                 return -ENAMETOOLONG;
         (void) snprintf(audit->path, sizeof(audit->path), "%s", options->path);
+        audit->file = (AuditFile){
+                .path = audit->path,
+                .retention_usec = options->retention_usec,
+                .rows_max = options->rows_max,
+        };
         audit->queue = calloc(options->queue_max, sizeof(Decision));
         audit->batch = calloc(options->queue_max, sizeof(Decision));
         if (!audit->queue || !audit->batch)
