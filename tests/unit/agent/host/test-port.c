@@ -262,7 +262,10 @@ static void test_a_frame_taken_in_parts_arrives_whole(void **state) {
         ssize_t n;
         char path[64];
 
-        assert_int_equal(openpty(&master, &slave, path, NULL, NULL), 0);
+        if (openpty(&master, &slave, path, NULL, NULL) < 0) {
+                print_message("no pseudo-terminal here (%s): is /dev/pts mounted?\n", strerror(errno));
+                skip();
+        }
         cfmakeraw(&raw);
         assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
         assert_int_equal(fcntl(master, F_SETFL, O_NONBLOCK), 0);
