@@ -19,7 +19,7 @@ Usage: ./demo.sh [OPTION...]
 
 Boots a real 512 MiB guest, lets a program in it ask for 1.5 GiB, and shows how memtide sees it coming, grows the
 guest, and gives the memory back when the program is done. Beside it, the same guest without an agent and one that
-a polling script serves. Takes about three minutes; needs no KVM, no root (but to install packages) and no network
+a polling script serves. Takes about a minute; needs no KVM, no root (but to install packages) and no network
 beyond the Debian mirrors that this machine uses.
 
   --yes             install what is missing without asking
