@@ -4,7 +4,7 @@
 /*
  * The estimator: how much memory the guest needs, how urgently, and why. Pure. The rules and their
  * constants are those measured in real guests: estimator.md rules 1-13 (named G1..G6 here as there),
- * with demand.c quoting the figure beside each constant.
+ * with demand*.c quoting the figure beside each constant.
  */
 
 #include <stdbool.h>
