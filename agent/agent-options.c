@@ -26,24 +26,18 @@ static void help(void) {
              "Exits with 3 where there is no port to the host.");
 }
 
-static int log_target_from_string(const char *text, LogTarget *ret) {
-        static const char *const names[] = {
-                [LOG_TARGET_AUTO] = "auto",
-                [LOG_TARGET_JOURNAL] = "journal",
-                [LOG_TARGET_STDERR] = "stderr",
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (strcmp(text, names[i]) == 0) {
-                        *ret = (LogTarget) i;
-                        return 0;
-                }
-        return -EINVAL;
-}
-
 static int complain(const char *option, const char *value, const char *allowed) {
         fprintf(stderr, "memtide-agent: --%s=%s: allowed are %s\n", option, value, allowed);
         return -EINVAL;
+}
+
+static int take_log_target(CommandLine *line, const char *value) {
+        int target = log_target_from_string(value);
+
+        if (target < 0)
+                return complain("log-target", value, "auto, journal, stderr");
+        line->log_target = (LogTarget) target;
+        return 1;
 }
 
 enum {
@@ -99,9 +93,7 @@ static int command_line_take(CommandLine *line, int option, const char *value) {
                                ? 1
                                : complain("log-level", value, "error, warning, notice, info, debug");
         case OPTION_LOG_TARGET:
-                return log_target_from_string(value, &line->log_target) >= 0
-                               ? 1
-                               : complain("log-target", value, "auto, journal, stderr");
+                return take_log_target(line, value);
         case OPTION_DUMP_CONFIG:
                 line->dump_config = true;
                 return 1;

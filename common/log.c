@@ -281,3 +281,18 @@ int log_level_from_string(const char *text) {
                 return text[0] - '0';
         return -EINVAL;
 }
+
+int log_target_from_string(const char *text) {
+        static const char *const names[] = {
+                [LOG_TARGET_AUTO] = "auto",
+                [LOG_TARGET_JOURNAL] = "journal",
+                [LOG_TARGET_STDERR] = "stderr",
+        };
+
+        assert(text);
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (strcmp(text, names[i]) == 0)
+                        return (int) i;
+        return -EINVAL;
+}

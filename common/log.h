@@ -36,6 +36,9 @@ int log_get_max_level(void);
  */
 int log_level_from_string(const char *text);
 
+/* "auto", "journal" or "stderr". Returns the LogTarget, or -EINVAL. */
+int log_target_from_string(const char *text);
+
 /* Writes one line. error is a negative errno (%m in format means it) or 0. Returns error. */
 int log_line(int level, int error, const char *format, ...) _printf_(3, 4);
 

@@ -65,18 +65,12 @@ static int take_log_level(const char *value, Options *options) {
 }
 
 static int take_log_target(const char *value, Options *options) {
-        static const char *const names[] = {
-                [LOG_TARGET_AUTO] = "auto",
-                [LOG_TARGET_JOURNAL] = "journal",
-                [LOG_TARGET_STDERR] = "stderr",
-        };
+        int target = log_target_from_string(value);
 
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-                if (strcmp(value, names[i]) == 0) {
-                        options->log_target = (LogTarget) i;
-                        return 1;
-                }
-        return complain("log-target", value, "auto, journal or stderr");
+        if (target < 0)
+                return complain("log-target", value, "auto, journal or stderr");
+        options->log_target = (LogTarget) target;
+        return 1;
 }
 
 /* One option. Returns 1 to go on, 0 if the call is answered, or -EINVAL. */

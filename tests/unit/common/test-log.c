@@ -98,6 +98,12 @@ static void test_levels(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 assert_int_equal(log_level_from_string(rows[i].text), rows[i].expected);
 
+        assert_int_equal(log_target_from_string("auto"), LOG_TARGET_AUTO);
+        assert_int_equal(log_target_from_string("journal"), LOG_TARGET_JOURNAL);
+        assert_int_equal(log_target_from_string("stderr"), LOG_TARGET_STDERR);
+        assert_int_equal(log_target_from_string("Stderr"), -EINVAL);
+        assert_int_equal(log_target_from_string(""), -EINVAL);
+
         log_set_max_level(LOG_WARNING);
         assert_int_equal(log_get_max_level(), LOG_WARNING);
         log_notice("dropped");
