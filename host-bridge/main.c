@@ -29,6 +29,9 @@
 #define AUDIT_FILE         "audit.sqlite"
 #define DEFAULT_STATE_DIR  "/var/lib/memtide"
 
+/* Options or configuration, as memtide-agent and memtidectl have it: starting again would change nothing. */
+#define EXIT_USAGE 2
+
 typedef struct Setup {
         Options options;
         RootDir *root;
@@ -222,11 +225,12 @@ int main(int argc, char *argv[]) {
 
         r = options_parse(argc, argv, &setup.options);
         if (r <= 0)
-                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
         log_setup(setup.options.log_target, setup.options.log_level);
 
-        r = load(&setup);
-        if (r >= 0)
-                r = setup.options.check || setup.options.dump_config ? show(&setup) : run(&setup);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (load(&setup) < 0)
+                return EXIT_USAGE;
+        if (setup.options.check || setup.options.dump_config)
+                return show(&setup) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+        return run(&setup) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -24,7 +24,7 @@ def test_help_and_version(world: World) -> None:
     assert text.returncode == 0 and "--runtime-dir" in text.stdout
     assert run(world, "--version").stdout.startswith("memtide-bridge ")
     for arguments in (["--nonsense"], ["word"], ["--log-level=loud"], ["--log-target=moon"]):
-        assert run(world, *arguments).returncode == 1, arguments
+        assert run(world, *arguments).returncode == 2, arguments
 
 
 @pytest.mark.parametrize(("text", "words"), [
@@ -39,7 +39,7 @@ def test_wrong_value_stops_the_start(world: World, text: str, words: list[str]) 
     world.config.write_text(text, encoding="utf-8")
     for arguments in ([], ["--check"]):
         done = run(world, "--config", str(world.config), "--runtime-dir", str(world.runtime), *arguments)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert all(word in done.stderr for word in [str(world.config), *words]), done.stderr
 
 
@@ -70,7 +70,7 @@ def test_wrong_policy_stops_the_start(world: World, text: str) -> None:
     file = policy(world, "a", text)
     done = run(world, "--config", str(world.config), "--runtime-dir", str(world.runtime))
     assert done.returncode == 1 and str(file) in done.stderr
-    assert run(world, "--config", str(world.config), "--check").returncode == 1
+    assert run(world, "--config", str(world.config), "--check").returncode == 2
 
 
 def test_second_bridge_is_refused(world: World) -> None:
