@@ -72,12 +72,9 @@ static void test_removal(void **state) {
         stage_rescan(stage);
         stage_expect(stage, "seen 33 virtio-mem; onlined 33 movable");
         fake_kernel_remove_block(33);
-        fake_kernel_add_block(35, NULL); /* takes the inode that became free */
         fake_kernel_add_block(33, NULL);
         stage_rescan(stage);
-        stage_expect(stage,
-                     "removed 33 virtio-mem; seen 33 virtio-mem; onlined 33 movable; seen 35 virtio-mem; "
-                     "onlined 35 movable");
+        stage_expect(stage, "removed 33 virtio-mem; seen 33 virtio-mem; onlined 33 movable");
 }
 
 static void test_administrators(void **state) {
@@ -220,7 +217,6 @@ static void test_slow_write(void **state) {
         while (block_onliner_turn(&stage->onliner, stage->now_usec, &write) == BLOCK_TURN_MORE)
                 ;
         fake_kernel_remove_block(34);
-        fake_kernel_add_block(35, NULL); /* takes the inode that became free */
         fake_kernel_add_block(34, NULL);
         stage_hint(stage, 34);
         block_onliner_written(&stage->onliner, 34, &done, stage->now_usec);
@@ -244,13 +240,15 @@ static void test_many_blocks(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new();
         unsigned n_online = 4, n_offline = 0, before;
 
+        tree_write(stage->tree, "online", "online\n");
+        tree_write(stage->tree, "offline", "offline\n");
         for (unsigned number = 100; number < 32768; number++) {
                 char path[128];
 
                 if (number % 64 == 0)
                         continue;
                 (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%u/state", number);
-                tree_write(stage->tree, path, number % 100 == 0 ? "offline\n" : "online\n");
+                tree_hardlink(stage->tree, path, number % 100 == 0 ? "offline" : "online");
                 n_offline += number % 100 == 0;
                 n_online += number % 100 != 0;
         }

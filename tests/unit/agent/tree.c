@@ -90,12 +90,22 @@ void tree_link(Tree *tree, const char *path, const char *target) {
         assert_int_equal(symlink(target, link), 0);
 }
 
+void tree_hardlink(Tree *tree, const char *path, const char *target) {
+        char from[PATH_SIZE], to[PATH_SIZE];
+
+        make_folders(tree, path);
+        (void) snprintf(from, sizeof(from), "%s/%s", tree->path, target);
+        (void) snprintf(to, sizeof(to), "%s/%s", tree->path, path);
+        assert_int_equal(link(from, to), 0);
+}
+
+/* Moved aside, not deleted: sysfs and cgroupfs draw an inode anew for each folder, ext4 hands out the freed one. */
 void tree_remove(Tree *tree, const char *path) {
-        char full[PATH_SIZE];
+        char full[PATH_SIZE], aside[PATH_SIZE];
 
         (void) snprintf(full, sizeof(full), "%s/%s", tree->path, path);
-        assert_int_equal(access(full, F_OK), 0);
-        remove_all(full);
+        (void) snprintf(aside, sizeof(aside), "%s/.removed-%u", tree->path, tree->n_removed++);
+        assert_int_equal(rename(full, aside), 0);
 }
 
 RootDir *fixture_root(const char *name) {
