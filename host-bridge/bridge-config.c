@@ -13,6 +13,7 @@
 
 #include "common/parse.h"
 #include "common/units.h"
+#include "host-bridge/surfaces/snapshot.h"
 
 const BridgeConfig bridge_config_defaults = {
         .budget_bytes = BRIDGE_SIZE_AUTO,
@@ -26,6 +27,7 @@ const BridgeConfig bridge_config_defaults = {
         .offer_timeout_usec = 3 * USEC_PER_SEC,
         .silence_usec = 300 * USEC_PER_MSEC,
         .report_interval_usec = USEC_PER_SEC,
+        .mode = VM_MODE_MANAGED,
         .metrics_listen = {.family = AF_INET, .port = 9733},
         .audit_file = BRIDGE_FILE_AUTO,
 };
@@ -112,6 +114,20 @@ static void format_file(const void *field, char *buffer, size_t size) {
         (void) snprintf(buffer, size, "%s", (const char *) field);
 }
 
+/* All of vm.conf(5) but the reference to this one. */
+static int parse_mode(const char *value, void *field) {
+        for (int mode = VM_MODE_MANAGED; mode < VM_MODE_MAX; mode++)
+                if (strcmp(value, vm_mode_names[mode]) == 0) {
+                        *(int *) field = mode;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void format_mode(const void *field, char *buffer, size_t size) {
+        (void) snprintf(buffer, size, "%s", vm_mode_to_string((VmMode) * (const int *) field));
+}
+
 #define SIZE_OR_AUTO(section_name, key_name, field)                                                          \
         {                                                                                                    \
                 .section = section_name, .key = key_name, .type = CONFIG_CUSTOM,                             \
@@ -148,6 +164,15 @@ static const ConfigKey bridge_keys[] = {
         TIMESPAN("Resize", "OfferTimeout", offer_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
         TIMESPAN("Resize", "Silence", silence_usec, 50 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
         TIMESPAN("Bridge", "ReportInterval", report_interval_usec, 100 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
+        {
+                .section = "Bridge",
+                .key = "Mode",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, mode),
+                .parse = parse_mode,
+                .format = format_mode,
+                .allowed = "managed, shadow or observed",
+        },
         {
                 .section = "Metrics",
                 .key = "Listen",

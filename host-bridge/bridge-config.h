@@ -22,6 +22,7 @@ typedef struct BridgeConfig {
         uint64_t budget_bytes;  /* BRIDGE_SIZE_AUTO: the host's memory less the reserve */
         uint64_t reserve_bytes; /* BRIDGE_SIZE_AUTO: 4 % of the host's memory, at least 2 GiB */
         int shrink_policy;      /* ShrinkPolicy */
+        int mode;               /* VmMode, of VMs whose file does not say */
         uint64_t calm_before_shrink_usec, hold_after_grow_usec, hold_after_refusal_usec;
         uint64_t dead_band_bytes;
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
@@ -32,4 +33,4 @@ typedef struct BridgeConfig {
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 13U
+#define BRIDGE_CONFIG_KEYS 14U

@@ -94,7 +94,9 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         }
 
         HASH_ADD_STR(bridge->vms, discovered.name, entry);
-        log_info("VM %s: %s%s%s", discovered->name, discovered->policy.controlled ? "managed" : "observed",
+        log_info("VM %s: %s%s%s", discovered->name,
+                 vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
+                                                                 : VM_MODE_OBSERVED),
                  discovered->channel[0] != '\0' ? "" : ", without a channel",
                  discovered->qmp[0] != '\0' ? "" : ", without a monitor");
         return entry;
@@ -280,7 +282,8 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
                                   .root = options->root,
                                   .vms_dir = vms_dir,
                                   .policy_dir = options->policy_dir,
-                                  .adopt = options->adopt,
+                                  .defaults = {.mode = (VmMode) options->config.mode,
+                                               .adopt = options->adopt},
                           },
                           on_discovered, bridge, &bridge->discovery);
         if (r < 0)

@@ -74,6 +74,11 @@ void ctl_show_status(const json_t *vm, FILE *out) {
                 ctl_size(&texts, vm, "virtio_mem_max_bytes"), ctl_size(&texts, vm, "balloon_bytes"));
         fprintf(out, "  policy      min %s, max %s\n", ctl_size(&texts, vm, "min_bytes"),
                 max_text(&texts, vm));
+        if (ctl_number(vm, "n_shadowed") > 0)
+                fprintf(out,
+                        "  shadow      %" PRIu64
+                        " times something would have been done; last: to a size of %s\n",
+                        ctl_number(vm, "n_shadowed"), ctl_size(&texts, vm, "shadow_bytes"));
         if (ctl_flag(vm, "agent_connected")) {
                 show_guest(vm, &texts, out);
                 fprintf(out, "  agent       %s on kernel %s\n", ctl_word(vm, "agent_version"),
@@ -100,7 +105,7 @@ static const char *rule_text(const char *rule) {
                 {"shrink-idle", "calm for long enough, and more than the demand"},
                 {"deny-max", "the VM is at its Max="},
                 {"deny-budget", "the host budget is used up"},
-                {"deny-observed", "the VM has no Max=: it is observed, not resized"},
+                {"deny-observed", "the VM has no Max=, or Mode=observed: it is observed, not resized"},
                 {"deny-ceiling", "the VM's own devices reach no further"},
         };
 
@@ -149,7 +154,10 @@ void ctl_show_decision(const json_t *decision, FILE *out) {
                 ctl_size(&texts, decision, "max_bytes"), ctl_size(&texts, decision, "budget_bytes"),
                 ctl_size(&texts, decision, "budget_used_bytes"),
                 ctl_span(&texts, decision, "report_age_usec"));
-        if (strcmp(ctl_word(decision, "kind"), "deny") != 0)
+        if (strcmp(ctl_word(decision, "result"), "shadow") == 0)
+                fprintf(out, "  action      none: the VM is in the shadow (Mode=shadow), this would have "
+                             "been done\n");
+        else if (strcmp(ctl_word(decision, "kind"), "deny") != 0)
                 show_outcome(decision, &texts, out);
 }
 

@@ -150,18 +150,20 @@ static void merge(Scan *scan, const VmConfig *configs, size_t n_configs) {
         }
 }
 
-static VmPolicy policy_for(const VmConfig *config, bool adopt) {
+static VmPolicy policy_for(const VmConfig *config, const DiscoveryDefaults *defaults) {
         VmPolicy policy = config ? config->policy : (VmPolicy){};
 
-        if (adopt && !policy.controlled) { /* --adopt gives what no file says */
+        if (policy.mode == VM_MODE_DEFAULT)
+                policy.mode = defaults->mode;
+        if (defaults->adopt && !policy.controlled) { /* --adopt gives what no file says */
                 policy.controlled = true;
                 policy.max_bytes = UINT64_MAX;
         }
         return policy;
 }
 
-int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_configs, bool adopt,
-                   DiscoveredVm **ret, size_t *ret_n) {
+int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_configs,
+                   const DiscoveryDefaults *defaults, DiscoveredVm **ret, size_t *ret_n) {
         Scan scan = {.vms_dir = vms_dir};
         int r;
 
@@ -179,7 +181,7 @@ int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_config
 
         merge(&scan, configs, n_configs);
         for (size_t i = 0; i < scan.n; i++)
-                scan.vms[i].policy = policy_for(find_config(configs, n_configs, scan.vms[i].name), adopt);
+                scan.vms[i].policy = policy_for(find_config(configs, n_configs, scan.vms[i].name), defaults);
         *ret = scan.vms;
         *ret_n = scan.n;
         return 0;

@@ -12,5 +12,5 @@
  * Returns 0 with *ret (freed by the caller) sorted by name, or -errno: half a list is never returned, since
  * VMs would seem to have vanished.
  */
-int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_configs, bool adopt,
-                   DiscoveredVm **ret, size_t *ret_n);
+int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_configs,
+                   const DiscoveryDefaults *defaults, DiscoveredVm **ret, size_t *ret_n);

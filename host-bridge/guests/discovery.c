@@ -28,7 +28,7 @@
 struct Discovery {
         const RootDir *root;
         char *vms_dir, *policy_dir;
-        bool adopt;
+        DiscoveryDefaults defaults;
         sd_event *event;
         sd_event_source *vms_watch, *policy_watch, *timer;
         bool policies_due;
@@ -69,7 +69,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                                                  discovery->policy_dir);
         }
 
-        r = discovery_scan(discovery->vms_dir, discovery->configs, discovery->n_configs, discovery->adopt,
+        r = discovery_scan(discovery->vms_dir, discovery->configs, discovery->n_configs, &discovery->defaults,
                            &vms, &n);
         if (r < 0) {
                 (void) log_warning_errno(r, "Could not look for VMs in %s: %m", discovery->vms_dir);
@@ -135,7 +135,7 @@ int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHan
                 .root = options->root,
                 .vms_dir = strdup(options->vms_dir),
                 .policy_dir = strdup(options->policy_dir),
-                .adopt = options->adopt,
+                .defaults = options->defaults,
                 .event = sd_event_ref(event),
                 .handler = handler,
                 .userdata = userdata,

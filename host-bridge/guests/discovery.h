@@ -20,11 +20,17 @@ typedef struct DiscoveredVm {
         VmPolicy policy;
 } DiscoveredVm;
 
+/* Of VMs whose file does not say. */
+typedef struct DiscoveryDefaults {
+        VmMode mode;
+        bool adopt; /* without Max=, Max=device holds; also without a file */
+} DiscoveryDefaults;
+
 typedef struct DiscoveryOptions {
         const RootDir *root;    /* vm.d is below it; lives as long as the discovery */
         const char *vms_dir;    /* the discovery folder, a real path; it must exist */
         const char *policy_dir; /* vm.d, below root */
-        bool adopt;             /* a VM whose file gives no Max= gets Max=device, also without a file */
+        DiscoveryDefaults defaults;
 } DiscoveryOptions;
 
 /* vms: sorted by name, borrowed for the call. */

@@ -105,7 +105,16 @@ static const ConfigKey vm_keys[] = {
                 .format = format_max,
                 .allowed = "a size up to 64T, such as 4G, or \"device\"",
         },
+        {
+                .section = "VM",
+                .key = "Mode",
+                .type = CONFIG_ENUM,
+                .offset = offsetof(VmConfig, policy.mode),
+                .names = vm_mode_names,
+        },
 };
+
+_Static_assert(sizeof(VmMode) == sizeof(int), "a CONFIG_ENUM writes an int");
 
 const ConfigTable vm_config_table = {
         .name = "vm",

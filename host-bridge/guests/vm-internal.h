@@ -66,6 +66,8 @@ struct Vm {
         uint64_t closed_usec; /* when the last resize was over */
         DecisionRule denied_rule;
         uint64_t denied_usec;
+        uint64_t n_shadowed,
+                shadow_bytes; /* what would have been done: how often, and the last size aimed at */
         Rival rival;
         LogLimit log_limit;
 };
@@ -84,6 +86,19 @@ void vm_account(Vm *vm);
 /* The smallest and the largest size by policy and devices. */
 uint64_t vm_min_bytes(const Vm *vm);
 uint64_t vm_max_bytes(const Vm *vm);
+
+/* The policy has something to decide, also where it is only recorded. */
+static inline bool vm_is_controlled(const Vm *vm) {
+        return vm->policy.controlled && vm->policy.mode != VM_MODE_OBSERVED;
+}
+
+/* Nothing that changes the VM is sent without it, neither to its hypervisor nor to its guest. */
+static inline bool vm_is_managed(const Vm *vm) {
+        return vm_is_controlled(vm) && vm->policy.mode != VM_MODE_SHADOW;
+}
+
+/* What a closed decision means for the next: holds after refusals, failures and growth. */
+void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec);
 
 /* Records decision and begins its resize. */
 void vm_begin(Vm *vm, const Decision *decision);

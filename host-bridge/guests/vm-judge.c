@@ -27,7 +27,7 @@ static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
         const MemoryModel *model = &vm->model;
 
         return (ArbiterVm){
-                .controlled = vm->policy.controlled,
+                .controlled = vm_is_controlled(vm),
                 .fresh = u64_sub(now_usec, vm->guest.arrived_usec) <= vm->env->session.stale_usec,
                 .min_bytes = vm_min_bytes(vm),
                 .max_bytes = vm->policy.max_bytes,
@@ -113,6 +113,22 @@ static void deny(Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
         vm->env->record(&decision, vm->env->userdata);
 }
 
+/*
+ * What would have been done counts as not achieved, since the guest is as it was: the holds after refusals and failures
+ * then keep an idle or needy guest from being decided about on each report.
+ */
+static void shadow(Vm *vm, Decision *decision, uint64_t now_usec) {
+        uint64_t size = decision->inputs.size_bytes;
+
+        decision->result = RESULT_SHADOW;
+        decision->closed_usec = now_usec;
+        vm->n_shadowed++;
+        vm->shadow_bytes = decision->kind == DECISION_GROW ? u64_add(size, decision->wanted_bytes)
+                                                           : u64_sub(size, decision->wanted_bytes);
+        vm_note_result(vm, decision, now_usec);
+        vm->env->record(decision, vm->env->userdata);
+}
+
 void vm_judge(Vm *vm, uint64_t now_usec) {
         ArbiterConfig config = vm->env->arbiter;
         ArbiterVm subject;
@@ -131,6 +147,9 @@ void vm_judge(Vm *vm, uint64_t now_usec) {
         else {
                 Decision decision = decision_of(vm, &verdict, now_usec);
 
-                vm_begin(vm, &decision);
+                if (vm_is_managed(vm))
+                        vm_begin(vm, &decision);
+                else
+                        shadow(vm, &decision, now_usec);
         }
 }

@@ -20,7 +20,7 @@ static void open_balloon(Vm *vm) {
         };
         unsigned suppressed;
 
-        if (!vm->policy.controlled || !vm->model.known || step.from_bytes == 0)
+        if (!vm_is_managed(vm) || !vm->model.known || step.from_bytes == 0)
                 return;
         if (log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
                 log_notice("VM %s: the guest was reset: its balloon of %" PRIu64
@@ -87,9 +87,9 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         vm->least_size_bytes = u64_min(vm->least_size_bytes, memory_model_size_bytes(fresh));
         vm_account(vm);
 
-        if (verdict == RIVAL_FOREIGN && vm->policy.controlled)
+        if (verdict == RIVAL_FOREIGN && vm_is_managed(vm))
                 on_rival(vm);
-        else if (verdict == RIVAL_OOM && vm->policy.controlled)
+        else if (verdict == RIVAL_OOM && vm_is_managed(vm))
                 on_oom_deflation(vm);
         vm_feed_kind(vm, RESIZE_EVENT_MODEL);
         if (due)

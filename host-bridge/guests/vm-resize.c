@@ -89,7 +89,7 @@ static int send_command(Vm *vm, const ResizeAction *action) {
         return r;
 }
 
-static void note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
+void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
         bool done = decision->result == RESULT_DONE;
 
         if (decision->kind == DECISION_SHRINK) {
@@ -113,7 +113,7 @@ static void finish(Vm *vm) {
         /* A step planned on an older reading would ask for what is there already. */
         if (vm->monitor_up)
                 (void) vmm_refresh(vm->vmm);
-        note_result(vm, decision, vm->closed_usec);
+        vm_note_result(vm, decision, vm->closed_usec);
         /* The last command may have been taken, and no model says so yet: it stays reserved until one does. */
         vm->unsure_bytes = vm->committed_bytes;
         vm_arm(vm, USEC_INFINITY);

@@ -17,7 +17,9 @@ static VmState state_of(const Vm *vm) {
                 return VM_PAUSED;
         if (!agent)
                 return VM_AGENTLESS;
-        return vm->policy.controlled ? VM_MANAGED : VM_OBSERVED;
+        if (!vm_is_controlled(vm))
+                return VM_OBSERVED;
+        return vm_is_managed(vm) ? VM_MANAGED : VM_SHADOW;
 }
 
 static void add_hello(const Vm *vm, VmSnapshot *snapshot) {
@@ -81,9 +83,10 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
         *ret = (VmSnapshot){
                 .state = state_of(vm),
                 .now_usec = now_usec,
-                .controlled = vm->policy.controlled,
+                .mode = vm->policy.mode,
+                .controlled = vm_is_controlled(vm),
                 .min_bytes = vm_min_bytes(vm),
-                .max_bytes = vm->policy.controlled ? vm_max_bytes(vm) : 0,
+                .max_bytes = vm_is_controlled(vm) ? vm_max_bytes(vm) : 0,
                 .model = vm->model,
                 .size_bytes = memory_model_size_bytes(&vm->model),
                 .committed_bytes = vm->committed_bytes,
@@ -92,6 +95,8 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                 .agent_connected = vm->session && session_is_open(vm->session),
                 .resizing = resize_is_open(&vm->resize),
                 .resize = vm->resize.decision,
+                .n_shadowed = vm->n_shadowed,
+                .shadow_bytes = vm->shadow_bytes,
         };
         (void) snprintf(ret->name, sizeof(ret->name), "%s", vm->name);
         add_hello(vm, ret);

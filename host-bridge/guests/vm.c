@@ -87,11 +87,25 @@ const char *vm_name(const Vm *vm) {
         return vm->name;
 }
 
+/* What the shadow did not do is no refusal of the guest's. */
+static void forget_holds(Vm *vm) {
+        vm->n_refusals = vm->n_failures = 0;
+        vm->last_refusal_usec = vm->last_failure_usec = 0;
+        vm->n_shadowed = vm->shadow_bytes = 0;
+}
+
 void vm_set_policy(Vm *vm, const VmPolicy *policy) {
+        VmMode before;
+
         assert(vm);
         assert(policy);
 
+        before = vm->policy.mode;
         vm->policy = *policy;
+        if (!vm_is_managed(vm)) /* what is open stops where it is: its size stays */
+                vm_feed_kind(vm, RESIZE_EVENT_LOST);
+        if (vm->policy.mode != before)
+                forget_holds(vm);
 }
 
 /*

@@ -21,6 +21,7 @@
 typedef struct Vm Vm;
 
 typedef struct VmPolicy {
+        VmMode mode;
         bool controlled; /* Max= is given; without it the VM is observed */
         bool has_min;
         uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the smallest size seen */

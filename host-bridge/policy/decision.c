@@ -32,7 +32,7 @@ static const char *const result_names[] = {
         [RESULT_PENDING] = "pending", [RESULT_DONE] = "done",       [RESULT_PARTIAL] = "partial",
         [RESULT_TIMEOUT] = "timeout", [RESULT_REFUSED] = "refused", [RESULT_VETOED] = "vetoed",
         [RESULT_SILENT] = "silent",   [RESULT_FAILED] = "failed",   [RESULT_LOST] = "lost",
-        [RESULT_DENIED] = "denied",
+        [RESULT_DENIED] = "denied",   [RESULT_SHADOW] = "shadow",
 };
 _Static_assert(N_NAMES(result_names) == DECISION_RESULT_MAX, "every result has a name");
 

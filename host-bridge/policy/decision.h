@@ -45,6 +45,7 @@ typedef enum DecisionResult {
         RESULT_FAILED,  /* the hypervisor refused */
         RESULT_LOST,    /* monitor or session were lost */
         RESULT_DENIED,  /* DECISION_DENY */
+        RESULT_SHADOW,  /* would have been done: the VM's mode is shadow */
         DECISION_RESULT_MAX,
 } DecisionResult;
 

@@ -14,6 +14,7 @@
         }
 
 NAMER(vm_state_to_string, VmState)
+NAMER(vm_mode_to_string, VmMode)
 NAMER(urgency_to_string, Urgency)
 NAMER(cause_to_string, Cause)
 NAMER(actuator_to_string, Actuator)
@@ -31,6 +32,7 @@ static const FieldRow vm_rows[] = {
         VM(name, READ_TEXT),
         VM_NAME(state, vm_state_to_string),
         VM(now_usec, READ_U64),
+        VM_NAME(mode, vm_mode_to_string),
         VM(controlled, READ_BOOLEAN),
         VM(min_bytes, READ_U64),
         VM(max_bytes, READ_U64),
@@ -67,6 +69,8 @@ static const FieldRow vm_rows[] = {
         VM(frames_void, READ_U64),
         VM(frames_replayed, READ_U64),
         VM(resizing, READ_BOOLEAN),
+        VM(n_shadowed, READ_U64),
+        VM(shadow_bytes, READ_U64),
 };
 
 #define BRIDGE(name, reading)                                                                                \

@@ -67,6 +67,8 @@ static const Row rows[] = {
         GAUGE(METRICS_TARGET, "vm_memory_target_bytes", "The size that the bridge aims at."),
         GAUGE(METRICS_MIN, "vm_memory_min_bytes", "The least that the policy allows."),
         GAUGE(METRICS_MAX, "vm_memory_max_bytes", "The most that the policy allows."),
+        GAUGE(METRICS_SHADOW, "vm_memory_shadow_bytes",
+              "The size that the bridge would aim at if the VM were managed and not in the shadow."),
 };
 _Static_assert(ELEMENTSOF(rows) == METRICS_VALUE_MAX, "every value has a row");
 
@@ -196,6 +198,8 @@ static void add_hypervisor(const VmSnapshot *vm, MetricsVm *ret) {
         set(ret, METRICS_BALLOONED, vm->balloon_bytes);
         set(ret, METRICS_TARGET, target_of(vm));
         set(ret, METRICS_MIN, vm->min_bytes);
+        if (vm->mode == VM_MODE_SHADOW)
+                set(ret, METRICS_SHADOW, vm->n_shadowed > 0 ? vm->shadow_bytes : vm->size_bytes);
 }
 
 void metrics_of_vm(const VmSnapshot *vm, MetricsVm *ret) {
@@ -290,12 +294,12 @@ void metrics_count(MetricsResizes *resizes, const Decision *decision) {
 
 /*
  * Every series that can come is there from the start, at 0: rate() does not see the first increment of one that
- * appears with it. Without an actuator are only those that ended before the first step.
+ * appears with it. Without an actuator are only those that ended before the first step, or are of the shadow.
  */
 static bool is_shown(unsigned actuator, unsigned result, uint64_t n) {
         if (result == RESULT_PENDING || result == RESULT_DENIED)
                 return false;
-        return n > 0 || actuator != ACTUATOR_NONE;
+        return n > 0 || (actuator == ACTUATOR_NONE) == (result == RESULT_SHADOW);
 }
 
 static void add_requests(MetricsText *text, const MetricsResizes *resizes) {

@@ -51,6 +51,7 @@ typedef enum MetricsValue {
         METRICS_TARGET,
         METRICS_MIN,
         METRICS_MAX,
+        METRICS_SHADOW,
         METRICS_VALUE_MAX,
 } MetricsValue;
 

@@ -21,7 +21,8 @@ typedef enum VmState {
         VM_WAITING,     /* no monitor and no agent yet */
         VM_AGENTLESS,   /* the monitor speaks, no agent does */
         VM_MONITORLESS, /* the agent speaks, the monitor does not */
-        VM_OBSERVED,    /* both speak; policy has no Max= */
+        VM_OBSERVED,    /* both speak; policy has no Max=, or Mode=observed */
+        VM_SHADOW,      /* both speak; what would be done is recorded, and not done */
         VM_MANAGED,     /* both speak, resizes happen */
         VM_PAUSED,      /* stopped or migrating */
         VM_STATE_MAX,
@@ -30,13 +31,29 @@ typedef enum VmState {
 /* "waiting", "agentless", ... */
 const char *vm_state_to_string(VmState state);
 
+/* What the operator lets the bridge do with a VM. */
+typedef enum VmMode {
+        VM_MODE_DEFAULT,  /* as bridge.conf says; managed where nothing does */
+        VM_MODE_MANAGED,  /* decide and do */
+        VM_MODE_SHADOW,   /* decide and record */
+        VM_MODE_OBSERVED, /* look */
+        VM_MODE_MAX,
+} VmMode;
+
+/* As Mode= has it; NULL-terminated. */
+extern const char *const vm_mode_names[];
+const char *vm_mode_to_string(VmMode mode);
+
 typedef struct VmSnapshot {
         char name[DECISION_VM_NAME_MAX];
         VmState state;
         uint64_t now_usec; /* host monotonic of this snapshot */
         /* policy */
-        bool controlled;
+        VmMode mode;
+        bool controlled; /* a Max= is given, and Mode= is not observed */
         uint64_t min_bytes, max_bytes;
+        /* in the shadow: how often something would have been done, and the size that the last of it aimed at */
+        uint64_t n_shadowed, shadow_bytes;
         /* hypervisor */
         MemoryModel model;
         uint64_t size_bytes, committed_bytes, ceiling_bytes, balloon_bytes;

@@ -16,6 +16,7 @@
 #include "host-bridge/bridge-config.h"
 #include "host-bridge/host-sensor.h"
 #include "host-bridge/runtime.h"
+#include "host-bridge/surfaces/snapshot.h"
 
 static void take_complaint(int level, const char *text, void *userdata) {
         (void) snprintf(userdata, 512, "%d %s", level, text);
@@ -84,7 +85,7 @@ static void test_dump(void **state) {
                                    "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
                                    "HoldAfterRefusal=3s\nDeadBand=4M\n"
                                    "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
-                                   "[Bridge]\nReportInterval=800ms\n"
+                                   "[Bridge]\nReportInterval=800ms\nMode=shadow\n"
                                    "[Metrics]\nListen=[::1]:9999\n[Audit]\nFile=/var/x\n";
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
@@ -98,6 +99,7 @@ static void test_dump(void **state) {
                 .offer_timeout_usec = 6 * USEC_PER_SEC,
                 .silence_usec = 700 * USEC_PER_MSEC,
                 .report_interval_usec = 800 * USEC_PER_MSEC,
+                .mode = VM_MODE_SHADOW,
                 .metrics_listen = {.family = AF_INET6, .port = 9999},
                 .audit_file = "/var/x",
         };

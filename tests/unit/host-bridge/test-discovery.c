@@ -135,6 +135,8 @@ static void test_policy_files(void **state) {
                  -EINVAL,
                  {}},
                 {"[VM]\nUnknown=1\n", 0, {}},
+                {"[VM]\nMode=shadow\n", 0, {.mode = VM_MODE_SHADOW}},
+                {"[VM]\nMode=ghost\n", -EINVAL, {}},
         };
         Fixture *f = *state;
         char path[256];
@@ -148,6 +150,7 @@ static void test_policy_files(void **state) {
                 write_policy(f, "a.conf", cases[i].text);
                 r = vm_config_load(f->root, path, &config, count_complaints, f);
                 if (r != cases[i].r || (r < 0) != (f->n_errors > 0) ||
+                    config.policy.mode != cases[i].policy.mode ||
                     config.policy.controlled != cases[i].policy.controlled ||
                     config.policy.has_min != cases[i].policy.has_min ||
                     config.policy.min_bytes != cases[i].policy.min_bytes ||
@@ -189,7 +192,7 @@ static void test_scan(void **state) {
                  .channel = "/x/c",
                  .qmp = "/x/q",
                  .policy = {.controlled = true, .max_bytes = GIB}},
-                {.name = "half", .qmp = "/x/h"},
+                {.name = "half", .qmp = "/x/h", .policy = {.mode = VM_MODE_MANAGED}},
                 {.name = "policy-only", .policy = {.controlled = true, .max_bytes = 2 * GIB}},
                 {.name = "two", .policy = {.has_min = true, .min_bytes = MIB}},
         };
@@ -209,7 +212,9 @@ static void test_scan(void **state) {
         (void) snprintf(path, sizeof(path), "%s/file.qmp", f->vms);
         assert_int_equal(mkdir(path, 0700), 0);
 
-        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs), false, &vms, &n), 0);
+        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs),
+                                        &(DiscoveryDefaults){.mode = VM_MODE_SHADOW}, &vms, &n),
+                         0);
         assert_int_equal(n, 4);
         assert_string_equal(vms[0].name, "elsewhere");
         assert_string_equal(vms[0].channel, "/x/c");
@@ -221,14 +226,18 @@ static void test_scan(void **state) {
         assert_string_equal(vms[2].channel, "");
         assert_string_equal(vms[3].name, "two");
         assert_false(vms[3].policy.controlled);
+        assert_int_equal(vms[1].policy.mode, VM_MODE_MANAGED); /* its file goes before the default */
+        assert_int_equal(vms[2].policy.mode, VM_MODE_SHADOW);
         free(vms);
         vms = NULL;
 
-        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs), true, &vms, &n), 0);
+        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs),
+                                        &(DiscoveryDefaults){.adopt = true}, &vms, &n),
+                         0);
         assert_int_equal(vms[0].policy.max_bytes, GIB); /* --adopt does not override a file */
         assert_true(vms[3].policy.controlled && vms[3].policy.max_bytes == UINT64_MAX);
         assert_int_equal(vms[3].policy.min_bytes, MIB);
-        assert_int_equal(discovery_scan("/nonexistent", NULL, 0, true, &vms, &n), -ENOENT);
+        assert_int_equal(discovery_scan("/nonexistent", NULL, 0, &(DiscoveryDefaults){}, &vms, &n), -ENOENT);
 }
 
 /* -- the watch ------------------------------------------------------------------------------------- */

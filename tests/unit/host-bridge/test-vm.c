@@ -104,6 +104,65 @@ static void test_bounds(void **state) {
         (void) setup(state); /* for the teardown of the group */
 }
 
+/* -- modes ----------------------------------------------------------------------------------------- */
+
+static void test_shadow_decides_and_does_nothing(void **state) {
+        const VmPolicy shadow = {.mode = VM_MODE_SHADOW, .controlled = true, .max_bytes = UINT64_MAX};
+        Fixture *f = *state;
+        VmSnapshot snapshot;
+
+        start(f, &shadow);
+        send_alarm(f, 256 * MIB);
+        assert_int_equal(newest(f)->rule, RULE_GROW_ALARM);
+        assert_int_equal(newest(f)->result, RESULT_SHADOW);
+        assert_int_equal(f->ledger.committed_bytes, 512 * MIB);
+        for (unsigned i = 0; i < 10; i++)
+                send_alarm(f, 256 * MIB);
+        assert_int_equal(f->n_records, 1); /* not once per alarm */
+        assert_int_equal(f->hypervisor.n_commands, 0);
+        assert_int_equal(f->agent.n[MESSAGE_GROW_NOTICE], 0);
+        vm_snapshot(f->vm, world_now(), &snapshot);
+        assert_int_equal(snapshot.state, VM_SHADOW);
+        assert_int_equal(snapshot.n_shadowed, 1);
+        assert_int_equal(snapshot.shadow_bytes, 768 * MIB);
+}
+
+static void test_shadow_opens_no_balloon(void **state) {
+        Fixture *f = *state;
+
+        f->hypervisor.model.balloon_actual_bytes = 256 * MIB;
+        start(f, &(VmPolicy){.mode = VM_MODE_SHADOW, .controlled = true, .max_bytes = UINT64_MAX});
+        tell(&f->hypervisor, VMM_RESET, 0);
+        assert_int_equal(f->hypervisor.n_commands, 0);
+}
+
+static void test_shadow_asks_no_guest_to_shrink(void **state) {
+        Fixture *f = *state;
+
+        grown_by_1gib(f);
+        start(f, &(VmPolicy){.mode = VM_MODE_SHADOW, .controlled = true, .max_bytes = UINT64_MAX});
+        for (unsigned i = 0; i < 20; i++)
+                send(f, report_of(f, usable(f) - 100 * MIB, -(int64_t) (256 * MIB), URGENCY_NONE));
+        assert_int_equal(newest(f)->rule, RULE_SHRINK_IDLE);
+        assert_int_equal(newest(f)->result, RESULT_SHADOW);
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 0);
+        assert_int_equal(f->hypervisor.n_commands, 0);
+}
+
+static void test_mode_ends_what_is_open(void **state) {
+        Fixture *f = *state;
+
+        step_in_flight(f);
+        vm_set_policy(f->vm,
+                      &(VmPolicy){.mode = VM_MODE_OBSERVED, .controlled = true, .max_bytes = UINT64_MAX});
+        assert_int_equal(newest(f)->result, RESULT_LOST);
+        assert_int_equal(f->hypervisor.n_commands, 1);
+        vm_set_policy(f->vm, &adopted); /* and it is managed again at once */
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        send_alarm(f, 256 * MIB);
+        assert_int_equal(f->hypervisor.n_commands, 2);
+}
+
 /* -- two-phase grants ------------------------------------------------------------------------------ */
 
 static void test_reserve_is_released(void **state) {
@@ -322,6 +381,10 @@ int main(void) {
                 vm_test(test_grow),
                 vm_test(test_not_judged_twice),
                 vm_test(test_observed_without_max),
+                vm_test(test_shadow_decides_and_does_nothing),
+                vm_test(test_shadow_opens_no_balloon),
+                vm_test(test_shadow_asks_no_guest_to_shrink),
+                vm_test(test_mode_ends_what_is_open),
                 cmocka_unit_test_teardown(test_bounds, teardown),
                 vm_test(test_reserve_is_released),
                 vm_test(test_monitor_lost_between_reserve_and_confirm),
