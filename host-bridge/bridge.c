@@ -57,9 +57,21 @@ static void put_record(const Decision *decision, void *userdata) {
         record_put(bridge->record, decision);
 }
 
-static int open_qmp(sd_event *event, const char *name, const char *path, VmmHandler handler, void *userdata,
-                    Vmm **ret) {
-        return vmm_qmp_new(event, name, path, &vmm_qmp_defaults, handler, userdata, ret);
+static int open_vmm(const VmmAddress *address, const char *name, VmmOwner owner, void *userdata, Vmm **ret) {
+        Bridge *bridge = userdata;
+
+        switch (address->origin) {
+
+        case VMM_ORIGIN_QMP:
+                return vmm_qmp_new(bridge->env.event, name, address->text, &vmm_qmp_defaults, owner.handler,
+                                   owner.userdata, ret);
+
+        case VMM_ORIGIN_LIBVIRT:
+        case VMM_ORIGIN_NONE:
+        case VMM_ORIGIN_MAX:
+                break;
+        }
+        return -EOPNOTSUPP;
 }
 
 static const char *path_or_null(const char *path) {
@@ -86,7 +98,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         }
         entry->discovered = *discovered;
         r = vm_new(&bridge->env, discovered->name, &discovered->policy, path_or_null(discovered->channel),
-                   path_or_null(discovered->qmp), &entry->vm);
+                   &discovered->hypervisor, &entry->vm);
         if (r < 0) {
                 (void) log_error_errno(r, "VM %s: could not be taken up: %m", discovered->name);
                 free(entry);
@@ -98,7 +110,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
                                                                  : VM_MODE_OBSERVED),
                  discovered->channel[0] != '\0' ? "" : ", without a channel",
-                 discovered->qmp[0] != '\0' ? "" : ", without a monitor");
+                 discovered->hypervisor.origin != VMM_ORIGIN_NONE ? "" : ", without a monitor");
         return entry;
 }
 
@@ -107,7 +119,7 @@ static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
         HASH_FIND_STR(bridge->vms, discovered->name, entry);
         if (entry && (strcmp(entry->discovered.channel, discovered->channel) != 0 ||
-                      strcmp(entry->discovered.qmp, discovered->qmp) != 0)) {
+                      !vmm_address_equal(&entry->discovered.hypervisor, &discovered->hypervisor))) {
                 drop_vm(bridge, entry);
                 entry = NULL;
         }
@@ -238,7 +250,7 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config
                         },
                 .session = session_defaults,
                 .ledger = &bridge->ledger,
-                .open_vmm = open_qmp,
+                .open_vmm = open_vmm,
                 .next_id = next_id,
                 .record = put_record,
                 .userdata = bridge,

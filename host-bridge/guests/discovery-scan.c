@@ -24,6 +24,11 @@ typedef struct Scan {
         size_t n, allocated;
 } Scan;
 
+static void use_qmp(DiscoveredVm *vm, const char path[static VM_PATH_MAX]) {
+        vm->hypervisor.origin = VMM_ORIGIN_QMP;
+        memcpy(vm->hypervisor.text, path, VM_PATH_MAX);
+}
+
 static DiscoveredVm *append(Scan *scan, const char *name) {
         DiscoveredVm *vm;
 
@@ -54,7 +59,8 @@ static int take_configs(Scan *scan, const VmConfig *configs, size_t n_configs) {
                 if (!vm)
                         return -ENOMEM;
                 memcpy(vm->channel, config->channel, sizeof(vm->channel));
-                memcpy(vm->qmp, config->qmp, sizeof(vm->qmp));
+                if (config->qmp[0] != '\0')
+                        use_qmp(vm, config->qmp);
         }
         return 0;
 }
@@ -86,7 +92,10 @@ static int take_file(Scan *scan, DIR *dir, const char *file) {
         vm = append(scan, name);
         if (!vm)
                 return -ENOMEM;
-        memcpy(channel ? vm->channel : vm->qmp, path, sizeof(path));
+        if (channel)
+                memcpy(vm->channel, path, sizeof(path));
+        else
+                use_qmp(vm, path);
         return 0;
 }
 
@@ -118,7 +127,35 @@ static const VmConfig *find_config(const VmConfig *configs, size_t n_configs, co
                               : bsearch(name, configs, n_configs, sizeof(*configs), compare_name_to_config);
 }
 
-/* Entries of one name become one. What a file of vm.d says goes before what the folder has. */
+static int take_domains(Scan *scan, const DiscoveredVm *domains, size_t n_domains) {
+        for (size_t i = 0; i < n_domains; i++) {
+                DiscoveredVm *vm = append(scan, domains[i].name);
+
+                if (!vm)
+                        return -ENOMEM;
+                *vm = domains[i];
+        }
+        return 0;
+}
+
+/*
+ * A domain of libvirt is resized through libvirt, also where a monitor of the same name is in the folder: a second
+ * hand on QEMU behind libvirt's back may crash libvirtd. A channel in the folder was put there by somebody,
+ * and goes before the one that libvirt made.
+ */
+static void merge_part(DiscoveredVm *vm, const DiscoveredVm *part) {
+        bool domain = part->hypervisor.origin == VMM_ORIGIN_LIBVIRT;
+
+        if (part->channel[0] != '\0' && (!domain || vm->channel[0] == '\0'))
+                memcpy(vm->channel, part->channel, sizeof(vm->channel));
+        if (domain)
+                vm->policy = part->policy;
+        if (domain ||
+            (part->hypervisor.origin != VMM_ORIGIN_NONE && vm->hypervisor.origin != VMM_ORIGIN_LIBVIRT))
+                vm->hypervisor = part->hypervisor;
+}
+
+/* Entries of one name become one. What a file of vm.d says goes before everything else. */
 static void merge(Scan *scan, const VmConfig *configs, size_t n_configs) {
         size_t n = 0;
 
@@ -126,17 +163,12 @@ static void merge(Scan *scan, const VmConfig *configs, size_t n_configs) {
                 qsort(scan->vms, scan->n, sizeof(*scan->vms), compare_vms);
         for (size_t i = 0; i < scan->n; i++) {
                 const DiscoveredVm *part = &scan->vms[i];
-                DiscoveredVm *vm;
 
                 if (n == 0 || strcmp(scan->vms[n - 1].name, part->name) != 0) {
                         scan->vms[n++] = *part;
                         continue;
                 }
-                vm = &scan->vms[n - 1];
-                if (part->channel[0] != '\0')
-                        memcpy(vm->channel, part->channel, sizeof(vm->channel));
-                if (part->qmp[0] != '\0')
-                        memcpy(vm->qmp, part->qmp, sizeof(vm->qmp));
+                merge_part(&scan->vms[n - 1], part);
         }
         scan->n = n;
 
@@ -146,12 +178,14 @@ static void merge(Scan *scan, const VmConfig *configs, size_t n_configs) {
                 if (config && config->channel[0] != '\0')
                         memcpy(scan->vms[i].channel, config->channel, sizeof(config->channel));
                 if (config && config->qmp[0] != '\0')
-                        memcpy(scan->vms[i].qmp, config->qmp, sizeof(config->qmp));
+                        use_qmp(&scan->vms[i], config->qmp);
         }
 }
 
-static VmPolicy policy_for(const VmConfig *config, const DiscoveryDefaults *defaults) {
-        VmPolicy policy = config ? config->policy : (VmPolicy){};
+/* A file goes before a domain's metadata as a whole: which of the two said what could not be told any more. */
+static VmPolicy policy_for(const DiscoveredVm *vm, const VmConfig *config,
+                           const DiscoveryDefaults *defaults) {
+        VmPolicy policy = config ? config->policy : vm->policy;
 
         if (policy.mode == VM_MODE_DEFAULT)
                 policy.mode = defaults->mode;
@@ -162,16 +196,17 @@ static VmPolicy policy_for(const VmConfig *config, const DiscoveryDefaults *defa
         return policy;
 }
 
-int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_configs,
-                   const DiscoveryDefaults *defaults, DiscoveredVm **ret, size_t *ret_n) {
-        Scan scan = {.vms_dir = vms_dir};
+int discovery_scan(const DiscoverySources *sources, DiscoveredVm **ret, size_t *ret_n) {
+        Scan scan = {.vms_dir = sources->vms_dir};
         int r;
 
-        assert(vms_dir);
+        assert(sources->vms_dir);
         assert(ret);
         assert(ret_n);
 
-        r = take_configs(&scan, configs, n_configs);
+        r = take_configs(&scan, sources->configs, sources->n_configs);
+        if (r >= 0)
+                r = take_domains(&scan, sources->domains, sources->n_domains);
         if (r >= 0)
                 r = take_folder(&scan);
         if (r < 0) {
@@ -179,9 +214,13 @@ int discovery_scan(const char *vms_dir, const VmConfig *configs, size_t n_config
                 return r;
         }
 
-        merge(&scan, configs, n_configs);
-        for (size_t i = 0; i < scan.n; i++)
-                scan.vms[i].policy = policy_for(find_config(configs, n_configs, scan.vms[i].name), defaults);
+        merge(&scan, sources->configs, sources->n_configs);
+        for (size_t i = 0; i < scan.n; i++) {
+                DiscoveredVm *vm = &scan.vms[i];
+
+                vm->policy = policy_for(vm, find_config(sources->configs, sources->n_configs, vm->name),
+                                        &sources->defaults);
+        }
         *ret = scan.vms;
         *ret_n = scan.n;
         return 0;

@@ -34,6 +34,8 @@ struct Discovery {
         bool policies_due;
         VmConfig *configs; /* sorted by name */
         size_t n_configs;
+        DiscoveredVm *domains;
+        size_t n_domains;
         DiscoveryHandler handler;
         void *userdata;
 };
@@ -69,8 +71,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                                                  discovery->policy_dir);
         }
 
-        r = discovery_scan(discovery->vms_dir, discovery->configs, discovery->n_configs, &discovery->defaults,
-                           &vms, &n);
+        r = discovery_scan(
+                &(DiscoverySources){
+                        .vms_dir = discovery->vms_dir,
+                        .configs = discovery->configs,
+                        .n_configs = discovery->n_configs,
+                        .domains = discovery->domains,
+                        .n_domains = discovery->n_domains,
+                        .defaults = discovery->defaults,
+                },
+                &vms, &n);
         if (r < 0) {
                 (void) log_warning_errno(r, "Could not look for VMs in %s: %m", discovery->vms_dir);
                 return 0;
@@ -116,6 +126,24 @@ void discovery_rescan(Discovery *discovery, bool policies) {
                 return;
         (void) sd_event_source_set_time_relative(discovery->timer, SETTLE_USEC);
         (void) sd_event_source_set_enabled(discovery->timer, SD_EVENT_ONESHOT);
+}
+
+int discovery_set_domains(Discovery *discovery, const DiscoveredVm *domains, size_t n) {
+        DiscoveredVm *copy = NULL;
+
+        assert(discovery);
+
+        if (n > 0) {
+                copy = reallocarray(NULL, n, sizeof(*copy));
+                if (!copy)
+                        return -ENOMEM;
+                memcpy(copy, domains, n * sizeof(*copy));
+        }
+        free(discovery->domains);
+        discovery->domains = copy;
+        discovery->n_domains = n;
+        discovery_rescan(discovery, false);
+        return 0;
 }
 
 int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHandler handler, void *userdata,
@@ -166,6 +194,7 @@ Discovery *discovery_free(Discovery *discovery) {
         (void) sd_event_source_disable_unref(discovery->timer);
         (void) sd_event_unref(discovery->event);
         free(discovery->configs);
+        free(discovery->domains);
         free(discovery->vms_dir);
         free(discovery->policy_dir);
         free(discovery);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Which VMs there are: sockets NAME.channel and NAME.qmp in the discovery folder, and vm.d/NAME.conf. The
- * whole truth is delivered each time that something changed; who owns VMs compares it with what it has.
+ * Which VMs there are: sockets NAME.channel and NAME.qmp in the discovery folder, vm.d/NAME.conf, and
+ * the domains of libvirt, which somebody else lists. The whole truth is delivered each time that something changed; who owns VMs compares it with what it has.
  */
 
 #include <systemd/sd-event.h>
@@ -16,7 +16,8 @@ typedef struct Discovery Discovery;
 
 typedef struct DiscoveredVm {
         char name[DECISION_VM_NAME_MAX];
-        char channel[VM_PATH_MAX], qmp[VM_PATH_MAX]; /* empty: none */
+        char channel[VM_PATH_MAX]; /* empty: none */
+        VmmAddress hypervisor;
         VmPolicy policy;
 } DiscoveredVm;
 
@@ -50,3 +51,9 @@ DEFINE_CLEANUP_FUNC(Discovery, discovery_free)
  * them stay as they were.
  */
 void discovery_rescan(Discovery *discovery, bool policies);
+
+/*
+ * The domains of libvirt, from now on: name, channel, hypervisor, and in policy what the domain's own metadata says.
+ * Copied. Returns 0 or -ENOMEM, and then knows those of before.
+ */
+int discovery_set_domains(Discovery *discovery, const DiscoveredVm *domains, size_t n);

@@ -9,7 +9,7 @@
 #include "common/config.h"
 #include "host-bridge/guests/vm.h"
 
-#define VM_PATH_MAX 108U /* sun_path, with its NUL */
+#define VM_PATH_MAX VMM_ADDRESS_MAX
 
 typedef struct VmConfig {
         char name[DECISION_VM_NAME_MAX];

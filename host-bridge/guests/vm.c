@@ -31,13 +31,14 @@ uint64_t vm_now(void) {
 }
 
 int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *channel_path,
-           const char *qmp_path, Vm **ret) {
+           const VmmAddress *address, Vm **ret) {
         _cleanup_(vm_freep) Vm *vm = NULL;
         int r;
 
         assert(env);
         assert(name);
         assert(policy);
+        assert(address);
         assert(ret);
 
         vm = malloc(sizeof(*vm));
@@ -59,8 +60,8 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
                 if (r < 0)
                         return r;
         }
-        if (qmp_path) {
-                r = env->open_vmm(env->event, vm->name, qmp_path, vm_on_vmm, vm, &vm->vmm);
+        if (address->origin != VMM_ORIGIN_NONE) {
+                r = env->open_vmm(address, vm->name, (VmmOwner){vm_on_vmm, vm}, env->userdata, &vm->vmm);
                 if (r < 0)
                         return r;
         }

@@ -35,18 +35,18 @@ typedef struct VmEnv {
         ResizeConfig resize;
         SessionOptions session;
         Ledger *ledger;
-        /* A hand on the hypervisor behind path. Returns 0 or -errno. */
-        int (*open_vmm)(sd_event *event, const char *name, const char *path, VmmHandler handler,
-                        void *userdata, Vmm **ret);
+        /* A hand on the hypervisor at address, for the VM name. Returns 0 or -errno. */
+        int (*open_vmm)(const VmmAddress *address, const char *name, VmmOwner owner, void *userdata,
+                        Vmm **ret);
         /* A fresh decision id, and a place for decisions: new, or the same one changed. */
         uint64_t (*next_id)(void *userdata);
         void (*record)(const Decision *decision, void *userdata);
         void *userdata;
 } VmEnv;
 
-/* name is valid (discovery_name_is_valid()). Either path may be NULL. Returns 0 or -errno. */
+/* name is valid (vm_name_is_valid()). channel_path may be NULL: none. Returns 0 or -errno. */
 int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *channel_path,
-           const char *qmp_path, Vm **ret);
+           const VmmAddress *address, Vm **ret);
 Vm *vm_free(Vm *vm);
 DEFINE_CLEANUP_FUNC(Vm, vm_free)
 

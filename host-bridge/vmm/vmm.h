@@ -9,12 +9,32 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/macro.h"
 #include "host-bridge/policy/memory-model.h"
 #include "host-bridge/policy/planner.h"
 
 typedef struct Vmm Vmm;
+
+typedef enum VmmOrigin {
+        VMM_ORIGIN_NONE, /* nobody can resize it */
+        VMM_ORIGIN_QMP,
+        VMM_ORIGIN_LIBVIRT,
+        VMM_ORIGIN_MAX,
+} VmmOrigin;
+
+#define VMM_ADDRESS_MAX 108U /* sun_path, with its NUL */
+
+/* Where the hand on a VM is to be had. */
+typedef struct VmmAddress {
+        VmmOrigin origin;
+        char text[VMM_ADDRESS_MAX]; /* of a QMP socket the path, of a libvirt domain the UUID */
+} VmmAddress;
+
+static inline bool vmm_address_equal(const VmmAddress *a, const VmmAddress *b) {
+        return a->origin == b->origin && strcmp(a->text, b->text) == 0;
+}
 
 typedef enum VmmEventKind {
         VMM_CONNECTED, /* the monitor speaks; a model follows */
@@ -38,6 +58,12 @@ typedef struct VmmEvent {
 
 /* The owner may free the Vmm inside. */
 typedef void (*VmmHandler)(Vmm *vmm, const VmmEvent *event, void *userdata);
+
+/* Who is told. */
+typedef struct VmmOwner {
+        VmmHandler handler;
+        void *userdata;
+} VmmOwner;
 
 typedef struct VmmOps {
         const char *name;

@@ -196,6 +196,11 @@ static void test_scan(void **state) {
                 {.name = "policy-only", .policy = {.controlled = true, .max_bytes = 2 * GIB}},
                 {.name = "two", .policy = {.has_min = true, .min_bytes = MIB}},
         };
+        DiscoverySources sources = {
+                .configs = configs,
+                .n_configs = ELEMENTSOF(configs),
+                .defaults = {.mode = VM_MODE_SHADOW},
+        };
         Fixture *f = *state;
         _cleanup_free_ DiscoveredVm *vms = NULL;
         char path[128];
@@ -212,15 +217,14 @@ static void test_scan(void **state) {
         (void) snprintf(path, sizeof(path), "%s/file.qmp", f->vms);
         assert_int_equal(mkdir(path, 0700), 0);
 
-        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs),
-                                        &(DiscoveryDefaults){.mode = VM_MODE_SHADOW}, &vms, &n),
-                         0);
+        sources.vms_dir = f->vms;
+        assert_int_equal(discovery_scan(&sources, &vms, &n), 0);
         assert_int_equal(n, 4);
         assert_string_equal(vms[0].name, "elsewhere");
         assert_string_equal(vms[0].channel, "/x/c");
         assert_int_equal(vms[0].policy.max_bytes, GIB);
         assert_string_equal(vms[1].name, "half");
-        assert_string_equal(vms[1].qmp, "/x/h"); /* its file goes first */
+        assert_string_equal(vms[1].hypervisor.text, "/x/h"); /* its file goes first */
         assert_non_null(strstr(vms[1].channel, "/vms/half.channel"));
         assert_string_equal(vms[2].name, "one");
         assert_string_equal(vms[2].channel, "");
@@ -231,13 +235,65 @@ static void test_scan(void **state) {
         free(vms);
         vms = NULL;
 
-        assert_int_equal(discovery_scan(f->vms, configs, ELEMENTSOF(configs),
-                                        &(DiscoveryDefaults){.adopt = true}, &vms, &n),
-                         0);
+        sources.defaults = (DiscoveryDefaults){.adopt = true};
+        assert_int_equal(discovery_scan(&sources, &vms, &n), 0);
         assert_int_equal(vms[0].policy.max_bytes, GIB); /* --adopt does not override a file */
         assert_true(vms[3].policy.controlled && vms[3].policy.max_bytes == UINT64_MAX);
         assert_int_equal(vms[3].policy.min_bytes, MIB);
-        assert_int_equal(discovery_scan("/nonexistent", NULL, 0, &(DiscoveryDefaults){}, &vms, &n), -ENOENT);
+        sources.vms_dir = "/nonexistent";
+        assert_int_equal(discovery_scan(&sources, &vms, &n), -ENOENT);
+}
+
+static void test_domains(void **state) {
+        static const VmConfig configs[] = {
+                {.name = "filed", .policy = {.controlled = true, .max_bytes = GIB}},
+                {.name = "own-monitor", .qmp = "/x/q"},
+        };
+        /* The name, the origin of the hand, the end of its address, the end of the channel, the largest size. */
+        static const struct {
+                const char *name;
+                VmmOrigin origin;
+                const char *address, *channel;
+                uint64_t max_bytes;
+        } expected[] = {
+                {"alone", VMM_ORIGIN_LIBVIRT, "u-alone", "/l/alone", 3 * GIB},
+                {"both", VMM_ORIGIN_LIBVIRT, "u-both", "/vms/both.channel", 3 * GIB},
+                {"filed", VMM_ORIGIN_LIBVIRT, "u-filed", "/l/filed", GIB},
+                {"folder", VMM_ORIGIN_QMP, "/vms/folder.qmp", "", 0},
+                {"own-monitor", VMM_ORIGIN_QMP, "/x/q", "/l/own-monitor", 0},
+        };
+        static const char *const names[] = {"own-monitor", "both", "alone", "filed"};
+        Fixture *f = *state;
+        _cleanup_free_ DiscoveredVm *vms = NULL;
+        DiscoveredVm domains[ELEMENTSOF(names)] = {};
+        size_t n;
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                domains[i].hypervisor.origin = VMM_ORIGIN_LIBVIRT;
+                domains[i].policy = (VmPolicy){.controlled = true, .max_bytes = 3 * GIB};
+                (void) snprintf(domains[i].name, sizeof(domains[i].name), "%s", names[i]);
+                (void) snprintf(domains[i].channel, sizeof(domains[i].channel), "/l/%s", names[i]);
+                (void) snprintf(domains[i].hypervisor.text, sizeof(domains[i].hypervisor.text), "u-%s",
+                                names[i]);
+        }
+        make_socket(f, "both.channel");
+        make_socket(f, "both.qmp");
+        make_socket(f, "folder.qmp");
+        assert_int_equal(discovery_scan(&(DiscoverySources){.vms_dir = f->vms,
+                                                            .configs = configs,
+                                                            .n_configs = ELEMENTSOF(configs),
+                                                            .domains = domains,
+                                                            .n_domains = ELEMENTSOF(domains)},
+                                        &vms, &n),
+                         0);
+        assert_int_equal(n, ELEMENTSOF(expected));
+        for (size_t i = 0; i < n; i++) {
+                assert_string_equal(vms[i].name, expected[i].name);
+                assert_int_equal(vms[i].hypervisor.origin, expected[i].origin);
+                assert_non_null(strstr(vms[i].hypervisor.text, expected[i].address));
+                assert_non_null(strstr(vms[i].channel, expected[i].channel));
+                assert_int_equal(vms[i].policy.max_bytes, expected[i].max_bytes);
+        }
 }
 
 /* -- the watch ------------------------------------------------------------------------------------- */
@@ -294,6 +350,19 @@ static void test_watch(void **state) {
         assert_true(world_run(&f->world, sees_none, f, 2000));
 }
 
+static void test_domains_come_and_go(void **state) {
+        DiscoveredVm domain = {.name = "d", .hypervisor = {VMM_ORIGIN_LIBVIRT, "u"}};
+        Fixture *f = *state;
+
+        assert_int_equal(begin(f), 0);
+        world_idle(&f->world, 50);
+        assert_int_equal(discovery_set_domains(f->discovery, &domain, 1), 0);
+        assert_true(world_run(&f->world, sees_one, f, 2000));
+        assert_true(vmm_address_equal(&f->vms_seen[0].hypervisor, &domain.hypervisor));
+        assert_int_equal(discovery_set_domains(f->discovery, NULL, 0), 0);
+        assert_true(world_run(&f->world, sees_none, f, 2000));
+}
+
 static void test_burst_is_one_look(void **state) {
         Fixture *f = *state;
 
@@ -325,7 +394,9 @@ int main(void) {
                 folder_test(test_policy_files),
                 folder_test(test_policy_folder),
                 folder_test(test_scan),
+                folder_test(test_domains),
                 folder_test(test_watch),
+                folder_test(test_domains_come_and_go),
                 folder_test(test_burst_is_one_look),
                 folder_test(test_bad_policy_at_the_start),
         };

@@ -49,14 +49,13 @@ static const VmmOps hypervisor_ops = {
         .free = hypervisor_free,
 };
 
-static Fixture *the_fixture; /* open_vmm() has no userdata of its own */
+static int open_hypervisor(const VmmAddress *address, const char *name, VmmOwner owner, void *userdata,
+                           Vmm **ret) {
+        Fixture *f = userdata;
+        Hypervisor *h = &f->hypervisor;
 
-static int open_hypervisor(sd_event *event, const char *name, const char *path, VmmHandler handler,
-                           void *userdata, Vmm **ret) {
-        Hypervisor *h = &the_fixture->hypervisor;
-
-        h->vmm = (Vmm){.ops = &hypervisor_ops, .handler = handler, .userdata = userdata};
-        assert_true(sd_event_add_defer(event, &h->defer, on_defer, h) >= 0);
+        h->vmm = (Vmm){.ops = &hypervisor_ops, .handler = owner.handler, .userdata = owner.userdata};
+        assert_true(sd_event_add_defer(f->world.event, &h->defer, on_defer, h) >= 0);
         assert_true(sd_event_source_set_enabled(h->defer, SD_EVENT_OFF) >= 0);
         *ret = &h->vmm;
         return 0;
@@ -103,7 +102,9 @@ static bool is_connected(void *userdata) {
 }
 
 void start(Fixture *f, const VmPolicy *policy) {
-        assert_int_equal(vm_new(&f->env, "a", policy, f->agent.peer.path, "unused", &f->vm), 0);
+        assert_int_equal(vm_new(&f->env, "a", policy, f->agent.peer.path,
+                                &(VmmAddress){.origin = VMM_ORIGIN_QMP}, &f->vm),
+                         0);
         assert_true(world_run(&f->world, is_connected, f, 2000));
         tell(&f->hypervisor, VMM_CONNECTED, 0);
         tell(&f->hypervisor, VMM_RUNNING, 0);
@@ -116,7 +117,6 @@ int setup(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        the_fixture = f;
         world_init(&f->world);
         agent_peer_init(&f->agent, &f->world, "a.channel");
         f->ledger.budget_bytes = 8 * GIB;
