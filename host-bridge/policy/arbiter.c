@@ -108,8 +108,9 @@ static uint64_t surplus_bytes(const ArbiterConfig *config, const ArbiterVm *vm) 
         uint64_t surplus = vm->need_bytes < 0 ? UINT64_C(0) - (uint64_t) vm->need_bytes : 0;
         uint64_t spare =
                 u64_min(u64_sub(vm->size_bytes, lowest_bytes(vm)), u64_sub(vm->usable_bytes, vm->peak_bytes));
-        uint64_t most = u64_max(SHRINK_MAX_BYTES, vm->size_bytes / 4);
-        uint64_t take = u64_align_down(u64_min(u64_min(surplus, spare), most), u64_max(vm->block_bytes, 1));
+        uint64_t block = u64_max(vm->take_block_bytes > 0 ? vm->take_block_bytes : vm->block_bytes, 1);
+        uint64_t most = u64_max(u64_max(SHRINK_MAX_BYTES, vm->size_bytes / 4), block);
+        uint64_t take = u64_align_down(u64_min(u64_min(surplus, spare), most), block);
 
         return take > config->dead_band_bytes ? take : 0;
 }

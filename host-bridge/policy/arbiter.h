@@ -40,7 +40,8 @@ typedef struct ArbiterVm {
         uint64_t held_until_usec;    /* the guest has said that it refuses until then; 0 = it has not */
         uint64_t last_failure_usec;  /* when a grow brought nothing (timeout, failed, lost); 0 = never */
         unsigned n_failures;         /* in a row: 1 s, doubling to 64 s, until it is tried again */
-        uint64_t block_bytes;        /* memory_model_block_bytes(): grants are multiples of it */
+        uint64_t block_bytes;        /* memory_model_grow_block_bytes(): grants are multiples of it */
+        uint64_t take_block_bytes;   /* memory_model_shrink_block_bytes(); 0: block_bytes */
         uint64_t device_floor_bytes; /* memory_model_floor_bytes() */
         uint64_t peak_bytes;         /* arbiter_peak_bytes(); 0 = unknown */
 } ArbiterVm;

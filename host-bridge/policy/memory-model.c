@@ -51,8 +51,27 @@ uint64_t memory_model_committed_bytes(const MemoryModel *model) {
         return bytes;
 }
 
+static uint64_t own_dimm_bytes(const MemoryModel *model) {
+        uint64_t bytes = 0;
+
+        for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
+                bytes = u64_add(bytes, model->dimm[i].size_bytes);
+        return bytes;
+}
+
+/* How many more may be plugged. */
+static uint64_t n_pluggable(const MemoryModel *model) {
+        uint64_t n = 0;
+
+        if (model->dimm_unit_bytes == 0)
+                return 0;
+        for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
+                n += model->dimm[i].size_bytes == 0;
+        return u64_min(u64_min(n, model->free_slots), model->room_bytes / model->dimm_unit_bytes);
+}
+
 uint64_t memory_model_ceiling_bytes(const MemoryModel *model) {
-        uint64_t bytes = ram_bytes(model);
+        uint64_t bytes = u64_add(ram_bytes(model), u64_mul(n_pluggable(model), model->dimm_unit_bytes));
 
         for (unsigned i = 0; i < model->n_virtio_mem; i++)
                 bytes = u64_add(bytes, model->virtio_mem[i].max_bytes);
@@ -60,9 +79,11 @@ uint64_t memory_model_ceiling_bytes(const MemoryModel *model) {
 }
 
 uint64_t memory_model_floor_bytes(const MemoryModel *model) {
-        if (!model->has_balloon)
-                return ram_bytes(model);
-        return u64_add(u64_min(model->boot_bytes, MEMORY_MODEL_BOOT_REST_BYTES), model->dimm_bytes);
+        uint64_t boot = model->has_balloon ? u64_min(model->boot_bytes, MEMORY_MODEL_BOOT_REST_BYTES)
+                                           : model->boot_bytes;
+        uint64_t ours = model->dimm_unit_bytes > 0 ? own_dimm_bytes(model) : 0;
+
+        return u64_add(boot, u64_sub(model->dimm_bytes, ours));
 }
 
 uint64_t memory_model_block_bytes(const MemoryModel *model) {
@@ -71,6 +92,67 @@ uint64_t memory_model_block_bytes(const MemoryModel *model) {
         for (unsigned i = 0; i < model->n_virtio_mem; i++)
                 block = u64_max(block, model->virtio_mem[i].block_bytes);
         return block;
+}
+
+unsigned memory_model_next_dimm(const MemoryModel *model) {
+        for (unsigned i = 0; n_pluggable(model) > 0 && i < MEMORY_MODEL_DIMMS_MAX; i++)
+                if (model->dimm[i].size_bytes == 0)
+                        return i;
+        return MEMORY_MODEL_DIMMS_MAX;
+}
+
+uint64_t memory_model_inflatable_bytes(const MemoryModel *model) {
+        uint64_t kept = u64_add(memory_model_balloon_bytes(model), MEMORY_MODEL_BOOT_REST_BYTES);
+
+        return model->has_balloon ? u64_align_down(u64_sub(model->boot_bytes, kept), MIB) : 0;
+}
+
+uint64_t memory_model_grow_block_bytes(const MemoryModel *model) {
+        bool others = memory_model_balloon_bytes(model) >= PAGE_BYTES;
+
+        for (unsigned i = 0; i < model->n_virtio_mem; i++)
+                others |= u64_sub(model->virtio_mem[i].max_bytes, model->virtio_mem[i].size_bytes) >=
+                          model->virtio_mem[i].block_bytes;
+        return others || n_pluggable(model) == 0 ? memory_model_block_bytes(model) : model->dimm_unit_bytes;
+}
+
+uint64_t memory_model_shrink_block_bytes(const MemoryModel *model) {
+        bool others = memory_model_inflatable_bytes(model) > 0;
+        uint64_t smallest = UINT64_MAX;
+
+        for (unsigned i = 0; i < model->n_virtio_mem; i++)
+                others |= model->virtio_mem[i].size_bytes > 0;
+        for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
+                if (model->dimm[i].size_bytes > 0)
+                        smallest = u64_min(smallest, model->dimm[i].size_bytes);
+        return others || model->dimm_unit_bytes == 0 || smallest == UINT64_MAX
+                       ? memory_model_block_bytes(model)
+                       : smallest;
+}
+
+bool memory_model_allow_dimms(MemoryModel *model, uint64_t unit_bytes, uint64_t guest_block_bytes) {
+        bool fits = unit_bytes >= MEMORY_MODEL_DIMM_MIN_BYTES && unit_bytes <= MEMORY_BYTES_MAX &&
+                    guest_block_bytes > 0 && unit_bytes % guest_block_bytes == 0;
+
+        model->dimm_unit_bytes = fits ? unit_bytes : 0;
+        return fits;
+}
+
+void memory_model_set_dimm(MemoryModel *model, unsigned number, uint64_t size_bytes) {
+        uint64_t before = model->dimm[number].size_bytes;
+        int64_t delta = u64_delta(size_bytes, before);
+
+        if (size_bytes == before)
+                return;
+        model->dimm[number].size_bytes = size_bytes;
+        model->dimm_bytes = u64_shift(model->dimm_bytes, delta);
+        model->room_bytes = u64_shift(model->room_bytes, -delta);
+        if (model->has_balloon)
+                model->balloon_actual_bytes = u64_shift(model->balloon_actual_bytes, delta);
+        if (before == 0 && model->free_slots > 0)
+                model->free_slots--;
+        else if (size_bytes == 0)
+                model->free_slots++;
 }
 
 bool memory_model_same_devices(const MemoryModel *a, const MemoryModel *b) {
@@ -104,6 +186,8 @@ bool memory_model_is_sane(const MemoryModel *model) {
         for (unsigned i = 0; i < model->n_virtio_mem; i++)
                 if (!virtio_mem_is_sane(&model->virtio_mem[i]))
                         return false;
+        if (own_dimm_bytes(model) > model->dimm_bytes)
+                return false;
         /* A stale actual above boot + DIMMs (after an unplug) is read as an empty balloon, not as an error. */
         return model->balloon_actual_bytes <= MEMORY_BYTES_MAX && model->boot_bytes <= MEMORY_BYTES_MAX &&
                model->dimm_bytes <= MEMORY_BYTES_MAX && memory_model_ceiling_bytes(model) <= MEMORY_BYTES_MAX;

@@ -13,6 +13,10 @@
 
 #define MEMORY_MODEL_DEVICES_MAX 8U
 #define MEMORY_MODEL_ID_MAX      64U
+#define MEMORY_MODEL_DIMMS_MAX   16U
+
+/* Least size of a DIMM: one memory block of x86. */
+#define MEMORY_MODEL_DIMM_MIN_BYTES (128 * MIB)
 
 /* Of boot RAM, what no balloon may take: a kernel does not live on less (kernel-qemu.md 3.7). */
 #define MEMORY_MODEL_BOOT_REST_BYTES (64 * MIB)
@@ -36,10 +40,23 @@ typedef struct VirtioMem {
         uint64_t block_bytes; /* granularity of requested_bytes, a power of two */
 } VirtioMem;
 
+/*
+ * A DIMM that memtide plugged, by its number N: the device is called memtide-dimmN, its backend memtide-dimmN-mem. DIMMs
+ * of somebody else are in dimm_bytes and are never touched.
+ */
+typedef struct Dimm {
+        uint64_t size_bytes; /* 0: not plugged */
+        uint64_t address;    /* where the guest sees it */
+} Dimm;
+
 typedef struct MemoryModel {
         bool known;
-        uint64_t boot_bytes; /* boot RAM */
-        uint64_t dimm_bytes; /* plugged DIMMs, onlined or not */
+        uint64_t boot_bytes;               /* boot RAM */
+        uint64_t dimm_bytes;               /* all plugged DIMMs, ours or not, onlined or not */
+        Dimm dimm[MEMORY_MODEL_DIMMS_MAX]; /* ours; the index is the number */
+        unsigned free_slots;               /* for DIMMs; 0: none, or the hypervisor does not say */
+        uint64_t room_bytes;               /* up to maxmem, for DIMMs; 0: none, or it does not say */
+        uint64_t dimm_unit_bytes; /* of policy: the size of a DIMM that we may plug; 0: hands off DIMMs */
         unsigned n_virtio_mem;
         VirtioMem virtio_mem[MEMORY_MODEL_DEVICES_MAX];
         bool has_balloon;
@@ -58,14 +75,40 @@ uint64_t memory_model_size_bytes(const MemoryModel *model);
  */
 uint64_t memory_model_committed_bytes(const MemoryModel *model);
 
-/* The most the VM's own devices reach with an empty balloon. */
+/* The most the VM's own devices, and DIMMs that may be plugged, reach with an empty balloon. */
 uint64_t memory_model_ceiling_bytes(const MemoryModel *model);
 
-/* The least that they reach: virtio-mem empty, the balloon as large as we would ever make it. */
+/*
+ * The least that they reach: virtio-mem empty, DIMMs that may be pulled gone, the balloon as large as we would ever
+ * make it.
+ */
 uint64_t memory_model_floor_bytes(const MemoryModel *model);
 
-/* The largest block of its virtio-mem devices, which a grant is rounded to; 4 KiB without any. */
+/* The largest block of its virtio-mem devices; 4 KiB without any. */
 uint64_t memory_model_block_bytes(const MemoryModel *model);
+
+/*
+ * What a grant is rounded to, and what is taken: the block, or a whole DIMM where nothing else is left to
+ * grow or to shrink by.
+ */
+uint64_t memory_model_grow_block_bytes(const MemoryModel *model);
+uint64_t memory_model_shrink_block_bytes(const MemoryModel *model);
+
+/*
+ * Lets DIMMs of unit_bytes be plugged, and ours be pulled: policy, written into a hypervisor's model. A guest takes only
+ * whole memory blocks (kernel-qemu.md 1.1), and one that does not tell theirs (0) gets none.
+ * Returns whether it is allowed now.
+ */
+bool memory_model_allow_dimms(MemoryModel *model, uint64_t unit_bytes, uint64_t guest_block_bytes);
+
+/* The number of the next DIMM to plug; MEMORY_MODEL_DIMMS_MAX: none may be plugged. */
+unsigned memory_model_next_dimm(const MemoryModel *model);
+
+/* Moves the model to a DIMM of ours that is plugged or pulled: QEMU's logical balloon size moves along, silently. */
+void memory_model_set_dimm(MemoryModel *model, unsigned number, uint64_t size_bytes);
+
+/* The balloon's room by our own rule: boot RAM alone, because a DIMM may be offline in the guest. */
+uint64_t memory_model_inflatable_bytes(const MemoryModel *model);
 
 /* The same devices in the same order: a step planned on one model may be carried out on the other. */
 bool memory_model_same_devices(const MemoryModel *a, const MemoryModel *b);

@@ -6,7 +6,8 @@
  * administrator types; a plan that remembers is wrong by then, one that looks again is not.
  *
  * Growing goes by the fastest and cheapest first: a balloon gives pages back without memmap. Shrinking
- * goes the other way round, so that the balloon stays free for the next emergency.
+ * goes the other way round, so that the balloon stays free for the next emergency. A DIMM is last in both directions:
+ * it comes whole, and it goes whole or not at all.
  */
 
 #include "host-bridge/policy/planner.h"
@@ -91,6 +92,17 @@ static PlanStep plug(const MemoryModel *model, unsigned index, uint64_t bytes, u
         };
 }
 
+static PlanStep plug_dimm(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes) {
+        uint64_t unit = model->dimm_unit_bytes;
+        unsigned number = memory_model_next_dimm(model);
+
+        /* Its memmap is needed at once: a DIMM that the guest cannot take in is not plugged. */
+        if (number == MEMORY_MODEL_DIMMS_MAX || unit > bytes ||
+            unit > u64_max(wave_max_bytes, WAVE_MIN_BYTES))
+                return (PlanStep){.actuator = ACTUATOR_NONE};
+        return (PlanStep){.actuator = ACTUATOR_DIMM, .device = number, .to_bytes = unit};
+}
+
 PlanStep planner_grow(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes) {
         PlanStep step = deflate(model, bytes);
 
@@ -98,7 +110,7 @@ PlanStep planner_grow(const MemoryModel *model, uint64_t bytes, uint64_t wave_ma
                 return step;
         for (unsigned i = 0; i < model->n_virtio_mem && step.actuator == ACTUATOR_NONE; i++)
                 step = plug(model, i, bytes, wave_max_bytes);
-        return step;
+        return step.actuator == ACTUATOR_NONE ? plug_dimm(model, bytes, wave_max_bytes) : step;
 }
 
 static uint64_t unplug_step_bytes(const VirtioMem *device, uint64_t guest_block_bytes,
@@ -126,22 +138,36 @@ static PlanStep unplug(const MemoryModel *model, unsigned index, uint64_t bytes,
 }
 
 static PlanStep inflate(const MemoryModel *model, uint64_t bytes, uint64_t available_bytes) {
-        uint64_t inflated = memory_model_balloon_bytes(model);
-        /* Of boot RAM alone: DIMMs may be offline in the guest, and QEMU counts them all the same. */
-        uint64_t room = u64_sub(model->boot_bytes, u64_add(inflated, MEMORY_MODEL_BOOT_REST_BYTES));
+        uint64_t inflated = memory_model_balloon_bytes(model), room = memory_model_inflatable_bytes(model);
         uint64_t most = available_bytes < SHRINK_TIGHT_BYTES  ? INFLATE_TIGHT_BYTES
                         : available_bytes < SHRINK_WIDE_BYTES ? INFLATE_COMMON_BYTES
                                                               : INFLATE_MAX_BYTES;
         /* In whole MiB, as the driver takes it: a remainder of unplugging is not worth a second actuator. */
         uint64_t take = u64_align_down(u64_min(u64_min(bytes, most), room), MIB);
 
-        if (!model->has_balloon || take == 0)
+        if (take == 0)
                 return (PlanStep){.actuator = ACTUATOR_NONE};
         return (PlanStep){
                 .actuator = ACTUATOR_BALLOON,
                 .from_bytes = inflated,
                 .to_bytes = inflated + take,
         };
+}
+
+/* A guest can offline whole blocks alone, and must be told which: it has to have said how large they are. */
+static PlanStep pull_dimm(const MemoryModel *model, uint64_t bytes, uint64_t guest_block_bytes) {
+        if (model->dimm_unit_bytes == 0 || guest_block_bytes == 0)
+                return (PlanStep){.actuator = ACTUATOR_NONE};
+        for (unsigned i = MEMORY_MODEL_DIMMS_MAX; i > 0; i--) {
+                const Dimm *dimm = &model->dimm[i - 1];
+
+                if (dimm->size_bytes > 0 && dimm->size_bytes <= bytes &&
+                    dimm->size_bytes % guest_block_bytes == 0 && dimm->address % guest_block_bytes == 0)
+                        return (PlanStep){.actuator = ACTUATOR_DIMM,
+                                          .device = i - 1,
+                                          .from_bytes = dimm->size_bytes};
+        }
+        return (PlanStep){.actuator = ACTUATOR_NONE};
 }
 
 PlanStep planner_shrink(const MemoryModel *model, uint64_t bytes, uint64_t guest_block_bytes,
@@ -152,5 +178,7 @@ PlanStep planner_shrink(const MemoryModel *model, uint64_t bytes, uint64_t guest
                 step = unplug(model, i - 1, bytes,
                               unplug_step_bytes(&model->virtio_mem[i - 1], guest_block_bytes,
                                                 available_bytes));
-        return step.actuator == ACTUATOR_NONE ? inflate(model, bytes, available_bytes) : step;
+        if (step.actuator == ACTUATOR_NONE)
+                step = inflate(model, bytes, available_bytes);
+        return step.actuator == ACTUATOR_NONE ? pull_dimm(model, bytes, guest_block_bytes) : step;
 }

@@ -15,6 +15,9 @@
 
 #include "common/macro.h"
 
+#define DIMM_PREFIX "memtide-dimm"
+#define SLOTS_MAX   256U /* of QEMU */
+
 static int read_size(const json_t *object, const char *key, uint64_t *ret) {
         const json_t *value = json_object_get(object, key);
 
@@ -31,6 +34,58 @@ int qmp_memory_read_summary(const json_t *value, MemoryModel *model) {
         return read_size(value, "base-memory", &model->boot_bytes);
 }
 
+int qmp_memory_read_machine(const json_t *value, MemoryModel *model) {
+        uint64_t size = 0, max = 0, slots = 0;
+        int r;
+
+        assert(model);
+
+        r = read_size(value, "size", &size);
+        if (r >= 0)
+                r = read_size(value, "max-size", &max);
+        if (r >= 0)
+                r = read_size(value, "slots", &slots);
+        if (r < 0)
+                return r;
+        model->room_bytes = u64_sub(max, size);
+        model->free_slots = (unsigned) u64_min(slots, SLOTS_MAX);
+        return 0;
+}
+
+unsigned qmp_memory_dimm_number(const char *id) {
+        unsigned number = 0;
+        size_t n;
+
+        if (!id || strncmp(id, DIMM_PREFIX, STRLEN(DIMM_PREFIX)) != 0)
+                return MEMORY_MODEL_DIMMS_MAX;
+        id += STRLEN(DIMM_PREFIX);
+        n = strspn(id, "0123456789");
+        if (n == 0 || n > 2 || id[n] != '\0' || (n > 1 && id[0] == '0'))
+                return MEMORY_MODEL_DIMMS_MAX;
+        for (size_t i = 0; i < n; i++)
+                number = number * 10 + (unsigned) (id[i] - '0');
+        return number < MEMORY_MODEL_DIMMS_MAX ? number : MEMORY_MODEL_DIMMS_MAX;
+}
+
+static int read_dimm(const json_t *data, MemoryModel *model) {
+        unsigned number = qmp_memory_dimm_number(json_string_value(json_object_get(data, "id")));
+        Dimm dimm = {};
+        int r;
+
+        r = read_size(data, "size", &dimm.size_bytes);
+        if (r >= 0 && number < MEMORY_MODEL_DIMMS_MAX)
+                r = read_size(data, "addr", &dimm.address);
+        if (r < 0)
+                return r;
+
+        model->dimm_bytes = u64_add(model->dimm_bytes, dimm.size_bytes);
+        model->room_bytes = u64_sub(model->room_bytes, dimm.size_bytes);
+        model->free_slots -= model->free_slots > 0;
+        if (number < MEMORY_MODEL_DIMMS_MAX)
+                model->dimm[number] = dimm;
+        return 0;
+}
+
 static int read_virtio_mem(const json_t *data, MemoryModel *model, unsigned *n_unusable) {
         const char *id = json_string_value(json_object_get(data, "id"));
         VirtioMem device = {};
@@ -45,6 +100,7 @@ static int read_virtio_mem(const json_t *data, MemoryModel *model, unsigned *n_u
                 r = read_size(data, "block-size", &device.block_bytes);
         if (r < 0)
                 return r;
+        model->room_bytes = u64_sub(model->room_bytes, device.max_bytes);
 
         if (!id || id[0] == '\0' || strlen(id) >= sizeof(device.id) ||
             model->n_virtio_mem >= MEMORY_MODEL_DEVICES_MAX) {
@@ -54,6 +110,17 @@ static int read_virtio_mem(const json_t *data, MemoryModel *model, unsigned *n_u
         memcpy(device.id, id, strlen(id) + 1);
         model->virtio_mem[model->n_virtio_mem++] = device;
         return 0;
+}
+
+/* NVDIMM, virtio-pmem: no RAM of ours, but in the way. One without a readable size is of a kind that we do not know. */
+static void read_other(const char *type, const json_t *data, MemoryModel *model) {
+        uint64_t bytes = 0;
+
+        if (read_size(data, "size", &bytes) < 0)
+                return;
+        model->room_bytes = u64_sub(model->room_bytes, bytes);
+        if (type && strcmp(type, "nvdimm") == 0)
+                model->free_slots -= model->free_slots > 0;
 }
 
 static int compare_ids(const void *a, const void *b) {
@@ -72,20 +139,20 @@ int qmp_memory_read_devices(const json_t *value, MemoryModel *model, unsigned *r
                 return -EBADMSG;
 
         model->dimm_bytes = 0;
+        memset(model->dimm, 0, sizeof(model->dimm));
         model->n_virtio_mem = 0;
         *ret_n_unusable = 0;
         json_array_foreach(value, i, device) {
                 const char *type = json_string_value(json_object_get(device, "type"));
                 const json_t *data = json_object_get(device, "data");
-                uint64_t bytes = 0;
 
-                if (type && strcmp(type, "dimm") == 0) {
-                        r = read_size(data, "size", &bytes);
-                        model->dimm_bytes = u64_add(model->dimm_bytes, bytes);
-                } else if (type && strcmp(type, "virtio-mem") == 0)
+                r = 0;
+                if (type && strcmp(type, "dimm") == 0)
+                        r = read_dimm(data, model);
+                else if (type && strcmp(type, "virtio-mem") == 0)
                         r = read_virtio_mem(data, model, ret_n_unusable);
                 else
-                        r = 0; /* NVDIMM, virtio-pmem, SGX: no RAM of ours */
+                        read_other(type, data, model);
                 if (r < 0)
                         return r;
         }

@@ -16,11 +16,18 @@
 /* query-memory-size-summary: boot RAM. */
 int qmp_memory_read_summary(const json_t *value, MemoryModel *model);
 
+/* qom-get of /machine's property "memory" (QEMU 7.1): slots for DIMMs and room up to maxmem, both before any device. */
+int qmp_memory_read_machine(const json_t *value, MemoryModel *model);
+
 /*
- * query-memory-devices: DIMMs and virtio-mem, the latter in the order of their ids. *ret_n_unusable
- * counts virtio-mem devices that can not be addressed: without an id, or beyond MEMORY_MODEL_DEVICES_MAX.
+ * query-memory-devices: DIMMs, ours by their numbers, and virtio-mem, the latter in the order of their ids; what they use
+ * is taken off model's slots and room. *ret_n_unusable counts virtio-mem devices that can not be addressed: without
+ * an id, or beyond MEMORY_MODEL_DEVICES_MAX.
  */
 int qmp_memory_read_devices(const json_t *value, MemoryModel *model, unsigned *ret_n_unusable);
+
+/* "memtide-dimmN" -> N, as we write it and no other way; MEMORY_MODEL_DIMMS_MAX: none of ours. */
+unsigned qmp_memory_dimm_number(const char *id);
 
 /* query-balloon: its logical size. */
 int qmp_memory_read_balloon(const json_t *value, MemoryModel *model);

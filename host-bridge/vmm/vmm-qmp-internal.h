@@ -29,6 +29,11 @@ typedef struct VmmQmp {
         bool reading_running, reading_migrating;
         unsigned n_unusable;
 
+        /* asked once per connection */
+        bool machine_known;
+        unsigned slots;
+        uint64_t room_bytes;
+
         /* the last reading */
         MemoryModel model;
         bool state_told, running;

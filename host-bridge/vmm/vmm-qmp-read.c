@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Readings: five queries sent at once, one model when all have answered. Events are hints only: QEMU
+ * Readings: up to six queries sent at once, one model when all have answered. Events are hints only: QEMU
  * limits them to one a second, sends none for a DIMM (kernel-qemu.md 9.1, 3.5), and never repeats those that a
  * new connection missed. While something is unsettled we therefore read every 100 ms, for as long as it moves
  * and 10 s more; virtio-mem that stays short of its request is a steady state, not a reason to poll for ever.
@@ -22,6 +22,7 @@ typedef enum Query {
         QUERY_STATUS,
         QUERY_MIGRATE,
         QUERY_SUMMARY,
+        QUERY_MACHINE,
         QUERY_DEVICES,
         QUERY_BALLOON,
         QUERY_MAX,
@@ -31,6 +32,7 @@ static const char *const query_names[QUERY_MAX] = {
         [QUERY_STATUS] = "query-status",
         [QUERY_MIGRATE] = "query-migrate",
         [QUERY_SUMMARY] = "query-memory-size-summary",
+        [QUERY_MACHINE] = "qom-get",
         [QUERY_DEVICES] = "query-memory-devices",
         [QUERY_BALLOON] = "query-balloon",
 };
@@ -99,6 +101,20 @@ static void finish_reading(VmmQmp *q) {
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }
 
+/*
+ * Both are given on QEMU's command line and never change. Before QEMU 7.1 there is no such property: where it
+ * does not say, no DIMM is planned, and nothing else depends on it.
+ */
+static void take_machine(VmmQmp *q, const json_t *value) {
+        MemoryModel model = {};
+
+        if (!value || qmp_memory_read_machine(value, &model) < 0)
+                model = (MemoryModel){};
+        q->slots = model.free_slots;
+        q->room_bytes = model.room_bytes;
+        q->machine_known = true;
+}
+
 static int take_answer(VmmQmp *q, const QmpReply *reply) {
         switch ((Query) reply->cookie) {
 
@@ -113,7 +129,13 @@ static int take_answer(VmmQmp *q, const QmpReply *reply) {
         case QUERY_SUMMARY:
                 return reply->value ? qmp_memory_read_summary(reply->value, &q->reading) : -EBADMSG;
 
+        case QUERY_MACHINE:
+                take_machine(q, reply->value);
+                return 0;
+
         case QUERY_DEVICES: /* a machine type without hotplug may refuse: it has none then */
+                q->reading.free_slots = q->slots;
+                q->reading.room_bytes = q->room_bytes;
                 return reply->value ? qmp_memory_read_devices(reply->value, &q->reading, &q->n_unusable) : 0;
 
         case QUERY_BALLOON: /* DeviceNotActive, KVMMissingCap: it has none */
@@ -153,7 +175,13 @@ int vmm_qmp_read(VmmQmp *q) {
         memset(&q->reading, 0, sizeof(q->reading)); /* padding too: readings are compared as bytes */
         q->n_unusable = 0;
         for (Query i = 0; i < QUERY_MAX; i++) {
-                r = qmp_execute(q->qmp, query_names[i], NULL, i, on_answer);
+                json_t *arguments = NULL;
+
+                if (i == QUERY_MACHINE && q->machine_known)
+                        continue;
+                if (i == QUERY_MACHINE)
+                        arguments = json_pack("{s:s, s:s}", "path", "/machine", "property", "memory");
+                r = qmp_execute(q->qmp, query_names[i], arguments, i, on_answer);
                 if (r < 0)
                         return r;
                 q->n_outstanding++;

@@ -69,7 +69,14 @@ typedef struct VmmOps {
         const char *name;
         /* Asks for a fresh model; VMM_MODEL follows. Several asks in one go give one reading. 0 or -errno. */
         int (*refresh)(Vmm *vmm);
-        /* Carries out step; VMM_ACCEPTED or VMM_REJECTED with id follows, then VMM_MODEL as sizes change. 0 or -errno (-ENOTCONN). */
+        /*
+         * Carries out step; VMM_ACCEPTED or VMM_REJECTED with id follows, then VMM_MODEL as sizes change. 0 or
+         * -errno (-ENOTCONN). A DIMM takes several commands and has one outcome. to_bytes > 0 plugs number
+         * step->device; accepted: it is plugged, now or before. 0 pulls it, which the guest is to have been prepared
+         * for; accepted: it is gone and its backend free; rejected: the guest kept it, or did not let go in time and may
+         * still. A plug of a DIMM that is being pulled waits for that. Only a pull's outcome may come after that
+         * of a later command.
+         */
         int (*command)(Vmm *vmm, uint64_t id, const PlanStep *step);
         Vmm *(*free)(Vmm *vmm);
 } VmmOps;

@@ -121,7 +121,7 @@ class QmpPeer:
 
     def _command(self, request: dict[str, Any]) -> None:
         name, arguments = request["execute"], request.get("arguments", {})
-        if not name.startswith("query-") and name != "qmp_capabilities":
+        if not name.startswith("query-") and name not in ("qmp_capabilities", "qom-get"):
             self.commands.append((time.monotonic(), name, arguments))
         if not self.answers:
             return
@@ -144,6 +144,9 @@ class QmpPeer:
             return {"status": "running" if self.running else "paused", "singlestep": False, "running": self.running}
         if name == "query-memory-size-summary":
             return {"base-memory": self.boot, "plugged-memory": self.size}
+        if name == "qom-get":
+            assert arguments == {"path": "/machine", "property": "memory"}
+            return {"size": self.boot, "max-size": self.boot + self.vmem_max, "slots": 0}
         if name == "query-memory-devices":
             return [self._device()] if self.vmem_max else []
         if name == "query-balloon":

@@ -23,7 +23,8 @@ typedef struct Row {
         int64_t need;
         struct {
                 bool uncontrolled, stale, no_shrink;
-                uint64_t min, max, size, pending, ceiling, usable_less, floor, block, device_floor, peak;
+                uint64_t min, max, size, pending, ceiling, usable_less, floor, block, take_block,
+                        device_floor, peak;
                 uint64_t budget, others;
                 uint64_t calm_since, last_grow, last_refusal, last_failure;
                 unsigned n_refusals, n_failures;
@@ -80,6 +81,7 @@ static ArbiterVerdict judge(const Row *row) {
                 .last_failure_usec = row->with.last_failure * USEC_PER_SEC,
                 .n_failures = row->with.n_failures,
                 .block_bytes = or (row->with.block, 2) * MIB,
+                .take_block_bytes = row->with.take_block * MIB,
                 .device_floor_bytes = row->with.device_floor * MIB,
                 .peak_bytes = row->with.peak * MIB,
         };
@@ -156,6 +158,10 @@ static const Row rows[] = {
 
         /* shrinking */
         {"idle: the surplus", URGENCY_NONE, -300, {0}, SHRINKS(300)},
+        {"in whole pieces", URGENCY_NONE, -300, {.take_block = 256}, SHRINKS(256)},
+        {"not a part of a piece", URGENCY_NONE, -300, {.take_block = 512}, RESTS},
+        {"a piece larger than what is taken at most",
+         URGENCY_NONE, -2100, {.size = 3000, .take_block = 2048}, SHRINKS(2048)},
         {"idle: within the dead band", URGENCY_NONE, -64, {0}, RESTS},
         {"idle: switched off", URGENCY_NONE, -300, {.no_shrink = true}, RESTS},
         {"not while urgent", URGENCY_LOW, -300, {0}, RESTS},

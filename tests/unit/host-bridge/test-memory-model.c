@@ -23,6 +23,7 @@ typedef struct ModelRow {
         const char *name;
         MemoryModel model;
         uint64_t balloon, size, committed, ceiling, floor, block;
+        uint64_t grow_block, shrink_block; /* 0: block */
 } ModelRow;
 
 static const ModelRow model_rows[] = {
@@ -112,6 +113,66 @@ static const ModelRow model_rows[] = {
                 .floor = 64 * MIB,
                 .block = 128 * MIB,
         },
+        {
+                "DIMMs of ours and of others, none to be moved",
+                {.boot_bytes = 512 * MIB,
+                 .dimm_bytes = 768 * MIB,
+                 .dimm = {{256 * MIB, 4 * GIB}},
+                 .free_slots = 2,
+                 .room_bytes = 2 * GIB},
+                .size = 1280 * MIB,
+                .committed = 1280 * MIB,
+                .ceiling = 1280 * MIB,
+                .floor = 1280 * MIB,
+                .block = 4 * KIB,
+        },
+        {
+                "the same where policy allows them",
+                {.boot_bytes = 512 * MIB,
+                 .dimm_bytes = 768 * MIB,
+                 .dimm = {{256 * MIB, 4 * GIB}},
+                 .free_slots = 2,
+                 .room_bytes = 2 * GIB,
+                 .dimm_unit_bytes = 512 * MIB},
+                .size = 1280 * MIB,
+                .committed = 1280 * MIB,
+                .ceiling = 2304 * MIB,
+                .floor = 1024 * MIB,
+                .block = 4 * KIB,
+                .grow_block = 512 * MIB,
+                .shrink_block = 256 * MIB,
+        },
+        {
+                "room for one more DIMM",
+                {.boot_bytes = 512 * MIB,
+                 .has_balloon = true,
+                 .balloon_actual_bytes = 512 * MIB,
+                 .free_slots = 2,
+                 .room_bytes = 1000 * MIB,
+                 .dimm_unit_bytes = 512 * MIB},
+                .size = 512 * MIB,
+                .committed = 512 * MIB,
+                .ceiling = GIB,
+                .floor = 64 * MIB,
+                .block = 4 * KIB,
+                .grow_block = 512 * MIB,
+        },
+        {
+                "finer hands come first",
+                {.boot_bytes = 512 * MIB,
+                 .dimm_bytes = 512 * MIB,
+                 .dimm = {{0}, {512 * MIB, 4 * GIB}},
+                 .n_virtio_mem = 1,
+                 .virtio_mem = {DEVICE("vm0", 2 * MIB, 2 * MIB, GIB, 2 * MIB)},
+                 .free_slots = 1,
+                 .room_bytes = GIB,
+                 .dimm_unit_bytes = 512 * MIB},
+                .size = 1026 * MIB,
+                .committed = 1026 * MIB,
+                .ceiling = 2 * GIB + 512 * MIB,
+                .floor = 512 * MIB,
+                .block = 2 * MIB,
+        },
 };
 
 static void test_sums(void **state) {
@@ -126,6 +187,9 @@ static void test_sums(void **state) {
                 assert_int_equal(memory_model_ceiling_bytes(&row->model), row->ceiling);
                 assert_int_equal(memory_model_floor_bytes(&row->model), row->floor);
                 assert_int_equal(memory_model_block_bytes(&row->model), row->block);
+                assert_int_equal(memory_model_grow_block_bytes(&row->model), row->grow_block ?: row->block);
+                assert_int_equal(memory_model_shrink_block_bytes(&row->model),
+                                 row->shrink_block ?: row->block);
         }
 }
 
@@ -170,6 +234,8 @@ static const SanityRow insane_rows[] = {
          {.boot_bytes = GIB, .n_virtio_mem = 1, .virtio_mem = {DEVICE("a", 0, 2 * GIB, GIB, 2 * MIB)}}},
         {"max too large",
          {.boot_bytes = GIB, .n_virtio_mem = 1, .virtio_mem = {DEVICE("a", 0, 0, UINT64_MAX, 2 * MIB)}}},
+        {"more of ours than there are",
+         {.boot_bytes = GIB, .dimm_bytes = 256 * MIB, .dimm = {{256 * MIB, 0}, {256 * MIB, GIB}}}},
         {"no id", {.boot_bytes = GIB, .n_virtio_mem = 1, .virtio_mem = {DEVICE("", 0, 0, GIB, 2 * MIB)}}},
 };
 
@@ -214,6 +280,51 @@ static void test_same_devices(void **state) {
         assert_false(memory_model_same_devices(&one, &other));
 }
 
+static void test_allow_dimms(void **state) {
+        static const struct {
+                uint64_t unit, block;
+                bool allowed;
+        } rows[] =
+                {
+                        {256 * MIB, 128 * MIB, true},  {128 * MIB, 128 * MIB, true},
+                        {0, 128 * MIB, false},         {64 * MIB, 64 * MIB, false},
+                        {GIB, 2 * GIB, false}, /* QEMU would take it, the guest would not */
+                        {320 * MIB, 128 * MIB, false}, {256 * MIB, 0, false},
+                        {128 * TIB, 128 * MIB, false},
+                };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                MemoryModel model = {.boot_bytes = GIB, .free_slots = 1, .room_bytes = 128 * TIB};
+
+                assert_int_equal(memory_model_allow_dimms(&model, rows[i].unit, rows[i].block),
+                                 rows[i].allowed);
+                assert_int_equal(memory_model_next_dimm(&model),
+                                 rows[i].allowed ? 0 : MEMORY_MODEL_DIMMS_MAX);
+        }
+}
+
+/* As QEMU does it: what the balloon holds stays, its logical size moves with the DIMM. */
+static void test_set_dimm(void **state) {
+        MemoryModel model = {
+                .boot_bytes = 512 * MIB,
+                .has_balloon = true,
+                .balloon_actual_bytes = 412 * MIB,
+                .free_slots = 1,
+                .room_bytes = GIB,
+                .dimm_unit_bytes = GIB,
+        };
+        const MemoryModel before = model;
+
+        memory_model_set_dimm(&model, 3, GIB);
+        assert_int_equal(memory_model_balloon_bytes(&model), 100 * MIB);
+        assert_int_equal(memory_model_size_bytes(&model), 1436 * MIB);
+        assert_int_equal(memory_model_next_dimm(&model), MEMORY_MODEL_DIMMS_MAX);
+        memory_model_set_dimm(&model, 3, GIB);
+        assert_int_equal(model.dimm_bytes, GIB);
+        memory_model_set_dimm(&model, 3, 0);
+        assert_memory_equal(&model, &before, sizeof(model));
+}
+
 static void test_names(void **state) {
         for (unsigned i = 0; i < ACTUATOR_MAX; i++)
                 assert_string_not_equal(actuator_to_string((Actuator) i), "unknown");
@@ -224,8 +335,9 @@ static void test_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sums),   cmocka_unit_test(test_balloon_value),
-                cmocka_unit_test(test_sanity), cmocka_unit_test(test_same_devices),
+                cmocka_unit_test(test_sums),        cmocka_unit_test(test_balloon_value),
+                cmocka_unit_test(test_sanity),      cmocka_unit_test(test_same_devices),
+                cmocka_unit_test(test_allow_dimms), cmocka_unit_test(test_set_dimm),
                 cmocka_unit_test(test_names),
         };
 

@@ -12,13 +12,19 @@
 #include "common/macro.h"
 #include "host-bridge/policy/planner.h"
 
-/* A VM of 512 MiB boot RAM, with a balloon if inflated >= 0, and up to two virtio-mem devices. */
+/*
+ * A VM of 512 MiB boot RAM, with a balloon if inflated >= 0, up to two virtio-mem devices, and DIMMs of ours, which may be
+ * plugged and pulled if unit > 0.
+ */
 typedef struct Vm {
         int64_t inflated;
         unsigned n_devices;
         struct {
                 uint64_t size, requested, max, block;
         } device[2];
+        uint64_t unit, room;
+        unsigned slots;
+        uint64_t dimm[3];
 } Vm;
 
 #define NO_BALLOON (-1)
@@ -38,6 +44,13 @@ static MemoryModel model_of(const Vm *vm) {
                         .max_bytes = vm->device[i].max * MIB,
                         .block_bytes = vm->device[i].block * MIB,
                 };
+        for (unsigned i = 0; i < ELEMENTSOF(vm->dimm); i++) {
+                memory_model_set_dimm(&model, i, vm->dimm[i] * MIB);
+                model.dimm[i].address = (4096 + i * 1024) * MIB;
+        }
+        model.free_slots = vm->slots;
+        model.room_bytes = vm->room * MIB;
+        model.dimm_unit_bytes = vm->unit * MIB;
         assert_true(memory_model_is_sane(&model));
         return model;
 }
@@ -83,6 +96,20 @@ static const Row grow_rows[] = {
          {NO_BALLOON, 1, {{128, 768, 1024, 2}}}, 256, 1024, 0, ACTUATOR_VIRTIO_MEM, 0, 128, 768},
         {"above what stuck in an unplug",
          {NO_BALLOON, 1, {{640, 512, 1024, 2}}}, 256, 1024, 0, ACTUATOR_VIRTIO_MEM, 0, 640, 896},
+        {"a DIMM when nothing else is left",
+         {0, 1, {{1024, 1024, 1024, 2}}, 256, 512, 2}, 256, 1024, 0, ACTUATOR_DIMM, 0, 0, 256},
+        {"a DIMM is last", {0, 1, {{0, 0, 1024, 2}}, 256, 512, 2}, 256, 1024, 0, ACTUATOR_VIRTIO_MEM, 0, 0, 256},
+        {"the first free number",
+         {NO_BALLOON, .unit = 256, .room = 512, .slots = 2, .dimm = {256, 0, 256}}, 300, 1024, 0, ACTUATOR_DIMM, 1, 0, 256},
+        {"hands off DIMMs", {NO_BALLOON, .room = 512, .slots = 2}, 256, 1024, 0, ACTUATOR_NONE},
+        {"no slot", {NO_BALLOON, .unit = 256, .room = 512}, 256, 1024, 0, ACTUATOR_NONE},
+        {"no room", {NO_BALLOON, .unit = 256, .room = 255, .slots = 2}, 256, 1024, 0, ACTUATOR_NONE},
+        {"a DIMM never exceeds the grant",
+         {NO_BALLOON, .unit = 256, .room = 512, .slots = 2}, 255, 1024, 0, ACTUATOR_NONE},
+        {"a DIMM whose memmap does not fit",
+         {NO_BALLOON, .unit = 256, .room = 512, .slots = 2}, 256, 255, 0, ACTUATOR_NONE},
+        {"a DIMM of one block always fits",
+         {NO_BALLOON, .unit = 128, .room = 512, .slots = 2}, 256, 0, 0, ACTUATOR_DIMM, 0, 0, 128},
 };
 /* clang-format on */
 
@@ -115,6 +142,15 @@ static const Row shrink_rows[] = {
         {"the balloon when much is", {100, 0}, 300, 4096, 128, ACTUATOR_BALLOON, 0, 100, 356},
         {"the balloon leaves a rest of boot RAM", {400, 0}, 512, 4096, 128, ACTUATOR_BALLOON, 0, 400, 448},
         {"and nothing below it", {448, 0}, 512, 4096, 128, ACTUATOR_NONE},
+        {"a DIMM of ours, whole",
+         {NO_BALLOON, .unit = 256, .dimm = {256, 256}}, 300, 4096, 128, ACTUATOR_DIMM, 1, 256, 0},
+        {"the one that fits",
+         {NO_BALLOON, .unit = 256, .dimm = {256, 512}}, 300, 4096, 128, ACTUATOR_DIMM, 0, 256, 0},
+        {"not a part of one", {NO_BALLOON, .unit = 256, .dimm = {256}}, 255, 4096, 128, ACTUATOR_NONE},
+        {"the balloon before it", {0, .unit = 256, .dimm = {256}}, 256, 4096, 128, ACTUATOR_BALLOON, 0, 0, 256},
+        {"hands off DIMMs", {NO_BALLOON, .dimm = {256}}, 512, 4096, 128, ACTUATOR_NONE},
+        {"not of a guest that does not say", {NO_BALLOON, .unit = 256, .dimm = {256}}, 512, 4096, 0, ACTUATOR_NONE},
+        {"not less than its block", {NO_BALLOON, .unit = 256, .dimm = {256}}, 512, 4096, 512, ACTUATOR_NONE},
 };
 /* clang-format on */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* QMP as text (scanner, parser), as memory (readings) and as a connection (client). */
+/* QMP as text (scanner, parser) and as a connection (client). */
 
 #include "world.h"
 
@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "common/units.h"
-#include "host-bridge/vmm/qmp-memory.h"
 #include "host-bridge/vmm/qmp-message.h"
 #include "host-bridge/vmm/qmp.h"
 
@@ -140,98 +139,6 @@ static void test_parse(void **state) {
                     (message.name && strcmp(message.name, cases[i].name) != 0))
                         fail_msg("%s: r %d, kind %d", cases[i].text, r, (int) message.kind);
                 qmp_message_done(&message);
-        }
-}
-
-/* -- readings -------------------------------------------------------------------------------------- */
-
-static json_t *json(const char *text) {
-        json_t *value = json_loads(text, 0, NULL);
-
-        assert_non_null(value);
-        return value;
-}
-
-#define VMEM(id, size, requested, max, block)                                                                \
-        "{\"type\": \"virtio-mem\", \"data\": {" id "\"size\": " size ", \"requested-size\": " requested     \
-        ", \"max-size\": " max ", \"block-size\": " block ", \"memaddr\": 4294967296}}"
-#define DIMM(size) "{\"type\": \"dimm\", \"data\": {\"size\": " size ", \"slot\": 0}}"
-
-static void test_devices(void **state) {
-        static const struct {
-                const char *text;
-                int r;
-                uint64_t dimm_bytes;
-                unsigned n_virtio_mem, n_unusable;
-        } cases[] = {
-                {"[]", 0, 0, 0, 0},
-                {"[" DIMM("268435456") "," DIMM("268435456") "]", 0, 512 * MIB, 0, 0},
-                {"[" VMEM("\"id\": \"b\",", "0", "0", "4194304",
-                          "2097152") "," VMEM("\"id\": \"a\",", "2097152", "0", "4194304",
-                                              "2097152") "," DIMM("4096") "]",
-                 0, 4096, 2, 0},
-                {"[" VMEM("", "0", "0", "4194304", "2097152") "]", 0, 0, 0, 1},
-                {"[" VMEM("\"id\": \"\",", "0", "0", "4194304", "2097152") "]", 0, 0, 0, 1},
-                {"[{\"type\": \"nvdimm\", \"data\": {}}, {\"type\": 5}, {}, 7]", 0, 0, 0, 0},
-                {"{}", -EBADMSG, 0, 0, 0},
-                {"[" DIMM("-1") "]", -EBADMSG, 0, 0, 0},
-                {"[" DIMM("1.5") "]", -EBADMSG, 0, 0, 0},
-                {"[" DIMM("\"1\"") "]", -EBADMSG, 0, 0, 0},
-                {"[" DIMM("9223372036854775807") "]", -EBADMSG, 0, 0, 0},
-                {"[" VMEM("\"id\": \"a\",", "null", "0", "4194304", "2097152") "]", -EBADMSG, 0, 0, 0},
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                MemoryModel model = {};
-                unsigned n_unusable = 0;
-                json_t *value = json(cases[i].text);
-                int r = qmp_memory_read_devices(value, &model, &n_unusable);
-
-                if (r != cases[i].r || (r == 0 && (model.dimm_bytes != cases[i].dimm_bytes ||
-                                                   model.n_virtio_mem != cases[i].n_virtio_mem ||
-                                                   n_unusable != cases[i].n_unusable)))
-                        fail_msg("%s: r %d", cases[i].text, r);
-                for (unsigned j = 1; r == 0 && j < model.n_virtio_mem; j++)
-                        assert_true(strcmp(model.virtio_mem[j - 1].id, model.virtio_mem[j].id) < 0);
-                json_decref(value);
-        }
-}
-
-static void test_more_devices_than_fit(void **state) {
-        json_t *value = json_array();
-        MemoryModel model = {};
-        unsigned n_unusable;
-
-        for (unsigned i = 0; i < MEMORY_MODEL_DEVICES_MAX + 3; i++)
-                assert_int_equal(json_array_append_new(value, json(VMEM("\"id\": \"a\",", "0", "0", "4096",
-                                                                        "4096"))),
-                                 0);
-        assert_int_equal(qmp_memory_read_devices(value, &model, &n_unusable), 0);
-        assert_int_equal(model.n_virtio_mem, MEMORY_MODEL_DEVICES_MAX);
-        assert_int_equal(n_unusable, 3);
-        json_decref(value);
-}
-
-static void test_states(void **state) {
-        static const struct {
-                const char *text;
-                bool running, migrating;
-        } cases[] = {
-                {"{\"status\": \"running\", \"running\": true}", true, false},
-                {"{\"status\": \"paused\", \"running\": false}", false, false},
-                {"{\"status\": \"active\"}", false, true},
-                {"{\"status\": \"completed\"}", false, false},
-                {"{\"running\": 1}", false, false},
-                {"{}", false, false},
-                {"[]", false, false},
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                json_t *value = json(cases[i].text);
-
-                assert_int_equal(qmp_memory_is_running(value), cases[i].running);
-                assert_int_equal(qmp_memory_is_migrating(value), cases[i].migrating);
-                json_decref(value);
         }
 }
 
@@ -444,21 +351,12 @@ static void test_freed_in_reply(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_scanner),
-                cmocka_unit_test(test_scanner_bounds),
-                cmocka_unit_test(test_parse),
-                cmocka_unit_test(test_devices),
-                cmocka_unit_test(test_more_devices_than_fit),
-                cmocka_unit_test(test_states),
-                client_test(test_command),
-                client_test(test_error_reply),
-                client_test(test_no_greeting),
-                client_test(test_late_reply),
-                client_test(test_nonsense),
-                client_test(test_hang_up),
-                client_test(test_too_many_commands),
-                client_test(test_freed_inside),
-                client_test(test_freed_in_reply),
+                cmocka_unit_test(test_scanner), cmocka_unit_test(test_scanner_bounds),
+                cmocka_unit_test(test_parse),   client_test(test_command),
+                client_test(test_error_reply),  client_test(test_no_greeting),
+                client_test(test_late_reply),   client_test(test_nonsense),
+                client_test(test_hang_up),      client_test(test_too_many_commands),
+                client_test(test_freed_inside), client_test(test_freed_in_reply),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

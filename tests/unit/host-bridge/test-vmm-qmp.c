@@ -64,6 +64,8 @@ static void answer(Fixture *f, const json_t *request, const char *line) {
                 reply(f, id, "\"return\": {%s}", f->migrating ? "\"status\": \"active\"" : "");
         else if (strcmp(name, "query-memory-size-summary") == 0)
                 reply(f, id, "\"return\": {\"base-memory\": 536870912, \"plugged-memory\": 7}");
+        else if (strcmp(name, "qom-get") == 0)
+                reply(f, id, "\"return\": {\"size\": 536870912, \"max-size\": 2684354560, \"slots\": 2}");
         else if (strcmp(name, "query-memory-devices") == 0)
                 reply(f, id, "\"return\": %s", f->devices ?: devices);
         else if (strcmp(name, "query-balloon") == 0 && f->has_balloon)
@@ -196,6 +198,8 @@ static void test_first_reading(void **state) {
         assert_string_equal(f->model.virtio_mem[0].id, "vmem0");
         assert_int_equal(f->model.virtio_mem[0].size_bytes, 4 * MIB);
         assert_int_equal(f->model.virtio_mem[0].requested_bytes, 8 * MIB);
+        assert_int_equal(f->model.free_slots, 2);
+        assert_int_equal(f->model.room_bytes, GIB); /* virtio-mem has the rest */
 }
 
 static void test_without_balloon(void **state) {
