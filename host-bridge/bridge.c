@@ -5,45 +5,20 @@
  * from discovery's delivery, so that none disappears inside a handler of its own.
  */
 
-#include "host-bridge/bridge.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <uthash.h>
 
 #include "common/log.h"
 #include "common/parse.h"
-#include "host-bridge/guests/discovery.h"
-#include "host-bridge/guests/vm.h"
+#include "host-bridge/bridge-internal.h"
 #include "host-bridge/host-sensor.h"
-#include "host-bridge/rounds.h"
 #include "host-bridge/vmm/vmm-qmp.h"
 
 #define RECORD_CAPACITY 4096U
-
-typedef struct VmEntry {
-        DiscoveredVm discovered; /* name, sockets and policy as they are in use */
-        Vm *vm;
-        bool seen; /* in the delivery under way */
-        UT_hash_handle hh;
-} VmEntry;
-
-struct Bridge {
-        VmEnv env;
-        Ledger ledger;
-        Record *record;
-        Discovery *discovery;
-        Rounds *rounds;
-        VmEntry *vms; /* hash by name */
-        /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
-        VmEntry *walked;
-        size_t walked_index;
-        SnapshotSource snapshots;
-};
 
 static uint64_t next_id(void *userdata) {
         Bridge *bridge = userdata;
@@ -87,6 +62,13 @@ static void drop_vm(Bridge *bridge, VmEntry *entry) {
         free(entry);
 }
 
+VmEntry *bridge_find(const Bridge *bridge, const char *name) {
+        VmEntry *entry;
+
+        HASH_FIND_STR(bridge->vms, name, entry);
+        return entry;
+}
+
 static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         VmEntry *entry;
         int r;
@@ -106,6 +88,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         }
 
         HASH_ADD_STR(bridge->vms, discovered.name, entry);
+        bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
                                                                  : VM_MODE_OBSERVED),
@@ -115,9 +98,8 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 }
 
 static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
-        VmEntry *entry;
+        VmEntry *entry = bridge_find(bridge, discovered->name);
 
-        HASH_FIND_STR(bridge->vms, discovered->name, entry);
         if (entry && (strcmp(entry->discovered.channel, discovered->channel) != 0 ||
                       !vmm_address_equal(&entry->discovered.hypervisor, &discovered->hypervisor))) {
                 drop_vm(bridge, entry);
@@ -199,9 +181,8 @@ static bool snapshot_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
 
 static bool snapshot_vm_named(void *userdata, const char *name, VmSnapshot *ret) {
         const Bridge *bridge = userdata;
-        const VmEntry *entry;
+        const VmEntry *entry = bridge_find(bridge, name);
 
-        HASH_FIND_STR(bridge->vms, name, entry);
         if (!entry)
                 return false;
         vm_snapshot(entry->vm, now_monotonic(bridge), ret);
@@ -277,7 +258,11 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge = calloc(1, sizeof(*bridge));
         if (!bridge)
                 return -ENOMEM;
+        bridge->runtime_dir = strdup(options->runtime_dir);
+        if (!bridge->runtime_dir)
+                return -ENOMEM;
         fill_env(bridge, event, &options->config);
+        bridge_fill_control(bridge);
         r = read_budget(options, &bridge->ledger.budget_bytes);
         if (r < 0)
                 return r;
@@ -320,6 +305,7 @@ Bridge *bridge_free(Bridge *bridge) {
         }
         (void) record_free(bridge->record);
         (void) sd_event_unref(bridge->env.event);
+        free(bridge->runtime_dir);
         free(bridge);
         return NULL;
 }

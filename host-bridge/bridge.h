@@ -9,6 +9,7 @@
 #include "common/macro.h"
 #include "common/rootdir.h"
 #include "host-bridge/bridge-config.h"
+#include "host-bridge/surfaces/control.h"
 #include "host-bridge/surfaces/record.h"
 #include "host-bridge/surfaces/snapshot.h"
 
@@ -30,6 +31,7 @@ DEFINE_CLEANUP_FUNC(Bridge, bridge_free)
 /* Reads vm.d again. */
 void bridge_reload(Bridge *bridge);
 
-/* For the surfaces; both live as long as the bridge. */
+/* For the surfaces; all live as long as the bridge. */
 const SnapshotSource *bridge_snapshots(const Bridge *bridge);
 Record *bridge_record(const Bridge *bridge);
+const Control *bridge_control(const Bridge *bridge);

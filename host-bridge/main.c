@@ -173,6 +173,7 @@ static int serve(sd_event *event, const Setup *setup) {
                                  .metrics_listen = setup->config.metrics_listen,
                                  .audit_path = audit_path(setup, audit, sizeof(audit)),
                                  .config = {&bridge_config_table, &setup->config, setup->origins},
+                                 .control = bridge_control(bridge),
                          },
                          bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
         if (r < 0)

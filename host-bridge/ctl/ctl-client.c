@@ -158,16 +158,30 @@ static int append_arguments(sd_bus_message *call, const char *signature, const c
         return r;
 }
 
-/* Sends the call and reads the answer; complains on stderr. */
-static int ask(sd_bus *bus, sd_bus_message *call, json_t **ret) {
+static int read_answer(sd_bus_message *reply, json_t **ret) {
+        json_t *steps = NULL;
+        int r;
+
+        if (sd_bus_message_has_signature(reply, "a{sv}"))
+                return read_dictionary(reply, ret);
+        if (!sd_bus_message_has_signature(reply, "a{sv}aa{sv}"))
+                return read_dictionaries(reply, ret);
+        r = read_dictionary(reply, ret);
+        if (r >= 0)
+                r = read_dictionaries(reply, &steps);
+        if (r >= 0)
+                (void) json_object_set_new(*ret, "steps", steps);
+        return r;
+}
+
+int ctl_send(sd_bus *bus, sd_bus_message *call, json_t **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
         r = sd_bus_call(bus, call, 0, &error, &reply);
-        if (r >= 0)
-                r = sd_bus_message_has_signature(reply, "a{sv}") ? read_dictionary(reply, ret)
-                                                                 : read_dictionaries(reply, ret);
+        if (r >= 0 && ret)
+                r = read_answer(reply, ret);
         if (r < 0)
                 fprintf(stderr, "memtidectl: %s\n", error.message ? error.message : strerror(-r));
         return r < 0 ? r : 0;
@@ -184,7 +198,7 @@ int ctl_call(sd_bus *bus, const char *method, const char *signature, const char 
         r = sd_bus_message_new_method_call(bus, &call, NULL, BUS_OBJECT_PATH, BUS_INTERFACE, method);
         if (r >= 0)
                 r = append_arguments(call, signature, name, most);
-        return r < 0 ? r : ask(bus, call, ret);
+        return r < 0 ? r : ctl_send(bus, call, ret);
 }
 
 int ctl_call_agent(sd_bus *bus, const char *method, const char *signature, uint32_t most, json_t **ret) {
@@ -197,5 +211,5 @@ int ctl_call_agent(sd_bus *bus, const char *method, const char *signature, uint3
         r = sd_bus_message_new_method_call(bus, &call, NULL, AGENT_BUS_PATH, AGENT_BUS_INTERFACE, method);
         if (r >= 0)
                 r = append_arguments(call, signature, NULL, most);
-        return r < 0 ? r : ask(bus, call, ret);
+        return r < 0 ? r : ctl_send(bus, call, ret);
 }

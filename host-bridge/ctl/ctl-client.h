@@ -21,5 +21,11 @@ int ctl_connect(const char *socket_path, const char *peer, sd_bus **ret);
 int ctl_call(sd_bus *bus, const char *method, const char *signature, const char *name, uint32_t most,
              json_t **ret);
 
+/*
+ * Sends a call that the caller has put together. ret NULL: nothing is answered. An answer of a{sv} and aa{sv} becomes
+ * one object with the latter as "steps". Complains on stderr.
+ */
+int ctl_send(sd_bus *bus, sd_bus_message *call, json_t **ret);
+
 /* The same of the agent's methods; signature is "" or "u". */
 int ctl_call_agent(sd_bus *bus, const char *method, const char *signature, uint32_t most, json_t **ret);

@@ -74,6 +74,17 @@ void ctl_show_status(const json_t *vm, FILE *out) {
                 ctl_size(&texts, vm, "virtio_mem_max_bytes"), ctl_size(&texts, vm, "balloon_bytes"));
         fprintf(out, "  policy      min %s, max %s\n", ctl_size(&texts, vm, "min_bytes"),
                 max_text(&texts, vm));
+        if (ctl_flag(vm, "held"))
+                fprintf(out, "  held        by an operator%s%s\n",
+                        json_object_get(vm, "held_usec") ? ", for " : "",
+                        json_object_get(vm, "held_usec") ? ctl_span(&texts, vm, "held_usec")
+                                                         : " until it is resumed");
+        if (ctl_number(vm, "n_yields") > 0)
+                fprintf(out,
+                        "  rival       somebody else changed its memory %" PRIu64 " times; left alone %s%s\n",
+                        ctl_number(vm, "n_yields"),
+                        json_object_get(vm, "yields_usec") ? "for " : "until resumed",
+                        json_object_get(vm, "yields_usec") ? ctl_span(&texts, vm, "yields_usec") : "");
         if (ctl_number(vm, "n_shadowed") > 0)
                 fprintf(out,
                         "  shadow      %" PRIu64
@@ -107,6 +118,10 @@ static const char *rule_text(const char *rule) {
                 {"deny-budget", "the host budget is used up"},
                 {"deny-observed", "the VM has no Max=, or Mode=observed: it is observed, not resized"},
                 {"deny-ceiling", "the VM's own devices reach no further"},
+                {"operator", "an operator asked for a size"},
+                {"deny-min", "the VM is at its Min="},
+                {"deny-floor", "the VM's own devices give no more"},
+                {"deny-silent", "the guest has not been heard lately, and silence holds the size"},
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -147,6 +162,8 @@ void ctl_show_decision(const json_t *decision, FILE *out) {
                 fprintf(out, ", falling %s/s, exhausted in %s",
                         ctl_size(&texts, decision, "fall_bytes_per_sec"),
                         ctl_span(&texts, decision, "time_to_exhaustion_usec"));
+        if (ctl_number(decision, "target_bytes") > 0)
+                fprintf(out, "\n  asked       for %s", ctl_size(&texts, decision, "target_bytes"));
         fprintf(out, "\n  rule        %s: %s\n", ctl_word(decision, "rule"),
                 rule_text(ctl_word(decision, "rule")));
         fprintf(out, "  limits      size %s, min %s, max %s; host budget %s, %s committed; report %s old\n",
@@ -159,6 +176,37 @@ void ctl_show_decision(const json_t *decision, FILE *out) {
                              "been done\n");
         else if (strcmp(ctl_word(decision, "kind"), "deny") != 0)
                 show_outcome(decision, &texts, out);
+}
+
+static void show_step(const json_t *step, CtlTexts *texts, FILE *out) {
+        bool balloon = strcmp(ctl_word(step, "actuator"), "balloon") == 0;
+
+        fprintf(out, "  step        %s%s%s: %s from %s to %s\n", ctl_word(step, "actuator"),
+                balloon ? "" : " ", balloon ? "" : ctl_word(step, "device"), balloon ? "holds" : "asked for",
+                ctl_size(texts, step, "from_bytes"), ctl_size(texts, step, "to_bytes"));
+}
+
+void ctl_show_resize(const json_t *decision, FILE *out) {
+        const json_t *steps = json_object_get(decision, "steps"), *step;
+        CtlTexts texts = {0};
+        size_t i;
+
+        if (!steps) {
+                ctl_show_decision(decision, out);
+                return;
+        }
+        fprintf(out, "%s: would %s %s (%s)", ctl_word(decision, "vm"), ctl_word(decision, "kind"),
+                ctl_size(&texts, decision, "wanted_bytes"), rule_text(ctl_word(decision, "rule")));
+        fprintf(out, "; %s now, %s asked for, min %s, max %s\n", ctl_size(&texts, decision, "size_bytes"),
+                ctl_size(&texts, decision, "target_bytes"), ctl_size(&texts, decision, "min_bytes"),
+                ctl_size(&texts, decision, "max_bytes"));
+        json_array_foreach((json_t *) steps, i, step) show_step(step, &texts, out);
+        if (strcmp(ctl_word(decision, "kind"), "deny") != 0)
+                fprintf(out, "  leads to    %s%s%s\n", ctl_size(&texts, decision, "planned_bytes"),
+                        ctl_flag(decision, "more") ? ", and goes on" : "",
+                        strcmp(ctl_word(decision, "kind"), "shrink") == 0
+                                ? ", if the guest gives what it is asked for"
+                                : "");
 }
 
 void ctl_show_history(const json_t *decisions, FILE *out) {

@@ -21,5 +21,8 @@ void ctl_show_config(const json_t *keys, FILE *out);
 /* One decision: why, by which rule, from which inputs, what was done and what the guest confirmed. */
 void ctl_show_decision(const json_t *decision, FILE *out);
 
+/* The same of an operator's resize, with what was asked for and, of a forecast, its steps. */
+void ctl_show_resize(const json_t *decision, FILE *out);
+
 /* In a guest: what its agent says of it, and what happened lately. */
 void ctl_show_guest(const json_t *status, const json_t *events, FILE *out);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * memtidectl: shows and explains. A verb is one row of a table: its name, what it takes, its help line and its
+ * memtidectl: shows, explains, and tells the bridge what to do. A verb is one row of a table: its name, what it takes, its help line and its
  * function; --help is printed from the same table.
  *
- * Exit status: 0 done; 1 the bridge could not be asked or knows no such VM; 2 wrong usage.
+ * Exit status: 0 done; 1 the bridge could not be asked, knows no such VM, or did not do all of it; 2 wrong usage.
  */
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "common/parse.h"
 #include "host-bridge/ctl/ctl-client.h"
 #include "host-bridge/ctl/ctl-guest.h"
+#include "host-bridge/ctl/ctl-operate.h"
 #include "host-bridge/ctl/ctl-show.h"
 #include "host-bridge/surfaces/bus.h"
 
@@ -26,13 +27,14 @@
 #define BRIDGE_SOCKET "/run/memtide/bridge.sock"
 
 static const char *arg_socket = NULL; /* NULL: the usual place */
-static bool arg_guest = false, arg_once = false;
-static bool arg_json = false;
+/* As getopt_long() sets them. */
+static int arg_json = 0, arg_guest = 0, arg_once = 0, arg_dry_run = 0, arg_wait = 0;
 static uint32_t arg_lines = 0; /* 0: the verb's own default */
 
 typedef struct Verb {
         const char *name, *argument, *help;
-        int (*run)(sd_bus *bus, const char *vm);
+        int least, most; /* words, with the verb */
+        int (*run)(sd_bus *bus, char *words[]);
 } Verb;
 
 static int print_json(const json_t *value) {
@@ -41,7 +43,7 @@ static int print_json(const json_t *value) {
         return 0;
 }
 
-static int verb_list(sd_bus *bus, const char *vm) {
+static int verb_list(sd_bus *bus, char *words[]) {
         _cleanup_(json_decrefp) json_t *bridge = NULL, *vms = NULL, *both = NULL;
         int r;
 
@@ -58,11 +60,11 @@ static int verb_list(sd_bus *bus, const char *vm) {
         return both ? print_json(both) : -ENOMEM;
 }
 
-static int verb_status(sd_bus *bus, const char *vm) {
+static int verb_status(sd_bus *bus, char *words[]) {
         _cleanup_(json_decrefp) json_t *status = NULL;
         int r;
 
-        r = ctl_call(bus, "GetVm", "s", vm, 0, &status);
+        r = ctl_call(bus, "GetVm", "s", words[1], 0, &status);
         if (r < 0)
                 return r;
         if (arg_json)
@@ -71,7 +73,8 @@ static int verb_status(sd_bus *bus, const char *vm) {
         return 0;
 }
 
-static int verb_explain(sd_bus *bus, const char *vm) {
+static int verb_explain(sd_bus *bus, char *words[]) {
+        const char *vm = words[1];
         _cleanup_(json_decrefp) json_t *decisions = NULL, *answer = NULL;
         uint32_t most = arg_lines > 0 ? arg_lines : arg_json ? BUS_DECISIONS_MAX : 1;
         const json_t *decision;
@@ -95,7 +98,8 @@ static int verb_explain(sd_bus *bus, const char *vm) {
         return 0;
 }
 
-static int verb_history(sd_bus *bus, const char *vm) {
+static int verb_history(sd_bus *bus, char *words[]) {
+        const char *vm = words[1];
         _cleanup_(json_decrefp) json_t *decisions = NULL, *answer = NULL;
         uint32_t most = arg_lines > 0 ? arg_lines : arg_json ? BUS_DECISIONS_MAX : HISTORY_LINES;
         int r;
@@ -114,7 +118,7 @@ static int verb_history(sd_bus *bus, const char *vm) {
         return 0;
 }
 
-static int verb_cat_config(sd_bus *bus, const char *vm) {
+static int verb_cat_config(sd_bus *bus, char *words[]) {
         _cleanup_(json_decrefp) json_t *keys = NULL, *answer = NULL;
         int r;
 
@@ -129,19 +133,47 @@ static int verb_cat_config(sd_bus *bus, const char *vm) {
         return 0;
 }
 
+static CtlOperate operate_options(void) {
+        return (CtlOperate){.json = arg_json, .dry_run = arg_dry_run, .wait = arg_wait};
+}
+
+static int verb_resize(sd_bus *bus, char *words[]) {
+        const CtlOperate options = operate_options();
+
+        return ctl_resize(&options, bus, words);
+}
+
+static int verb_hold(sd_bus *bus, char *words[]) {
+        const CtlOperate options = operate_options();
+
+        return ctl_hold(&options, bus, words);
+}
+
+static int verb_resume(sd_bus *bus, char *words[]) {
+        const CtlOperate options = operate_options();
+
+        return ctl_resume(&options, bus, words);
+}
+
 static const Verb verbs[] = {
-        {"list", "", "all VMs, one line each", verb_list},
-        {"status", "VM", "one VM: size, guest, agent, what it lacks", verb_status},
-        {"explain", "VM", "the last decision about it, with its inputs and outcome", verb_explain},
-        {"history", "VM", "what was decided about it, one line each, also before a restart", verb_history},
-        {"cat-config", "", "the configuration in force, with the origin of each value", verb_cat_config},
+        {"list", "", "all VMs, one line each", 1, 1, verb_list},
+        {"status", "VM", "one VM: size, guest, agent, what it lacks", 2, 2, verb_status},
+        {"explain", "VM", "the last decision about it, with its inputs and outcome", 2, 2, verb_explain},
+        {"history", "VM", "what was decided about it, one line each, also before a restart", 2, 2,
+         verb_history},
+        {"resize", "VM SIZE", "give it that size, within its limits and as far as its guest agrees", 3, 3,
+         verb_resize},
+        {"hold", "VM [TIME]", "decide nothing about it, for so long or until it is resumed", 2, 3, verb_hold},
+        {"resume", "VM", "end a hold, or a yield to somebody else", 2, 2, verb_resume},
+        {"cat-config", "", "the configuration in force, with the origin of each value", 1, 1,
+         verb_cat_config},
 };
 
 static void help(void) {
-        printf("Usage: memtidectl [OPTION...] VERB [VM]\n\nShows what memtide-bridge knows and explains what "
-               "it did.\n\n");
+        printf("Usage: memtidectl [OPTION...] VERB [VM]\n\nShows what memtide-bridge knows, explains what "
+               "it did, and tells it what to do.\n\n");
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                printf("  %-10s %-4s       %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
+                printf("  %-10s %-9s  %s\n", verbs[i].name, verbs[i].argument, verbs[i].help);
         ctl_guest_help(stdout);
         printf("\nOptions:\n"
                "      --json            print JSON\n"
@@ -151,10 +183,12 @@ static void help(void) {
                "      --socket=PATH     the control socket (" BRIDGE_SOCKET ", in a guest " AGENT_BUS_SOCKET
                ")\n"
                "      --guest           ask this guest's agent, also where a bridge runs\n"
+               "      --dry-run         resize: show what would be done\n"
+               "      --wait            resize: until it is over\n"
                "      --once            on: end after the first event\n"
                "  -h, --help            this text\n"
                "      --version         the version\n\n"
-               "Exit status: 0 done, 1 the daemon did not answer or knows no such VM, 2 wrong usage.\n",
+               "Exit status: 0 done, 1 not or not all of it, or the daemon did not answer, 2 wrong usage.\n",
                HISTORY_LINES, BUS_DECISIONS_MAX);
 }
 
@@ -167,20 +201,19 @@ static int usage_error(const char *what, const char *which) {
 /* Returns 1 to go on, 0 when all is said, -EINVAL for wrong usage. */
 static int parse_arguments(int argc, char *argv[]) {
         enum {
-                OPTION_JSON = 256,
-                OPTION_SOCKET,
-                OPTION_GUEST,
-                OPTION_ONCE,
+                OPTION_SOCKET = 256,
                 OPTION_VERSION,
         };
         static const struct option options[] = {
-                {"json", no_argument, NULL, OPTION_JSON},
+                {"json", no_argument, &arg_json, 1},
                 {"lines", required_argument, NULL, 'n'},
                 {"socket", required_argument, NULL, OPTION_SOCKET},
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, OPTION_VERSION},
-                {"guest", no_argument, NULL, OPTION_GUEST},
-                {"once", no_argument, NULL, OPTION_ONCE},
+                {"guest", no_argument, &arg_guest, 1},
+                {"dry-run", no_argument, &arg_dry_run, 1},
+                {"wait", no_argument, &arg_wait, 1},
+                {"once", no_argument, &arg_once, 1},
                 {0},
         };
         uint64_t lines;
@@ -188,20 +221,13 @@ static int parse_arguments(int argc, char *argv[]) {
 
         while ((c = getopt_long(argc, argv, "n:h", options, NULL)) >= 0)
                 switch (c) {
-                case OPTION_JSON:
-                        arg_json = true;
+                case 0:
                         break;
                 case 'n':
                         if (parse_u64(optarg, strlen(optarg), &lines) < 0 || lines < 1 ||
                             lines > BUS_DECISIONS_MAX)
                                 return usage_error("--lines takes a number from 1 to 256, not", optarg);
                         arg_lines = (uint32_t) lines;
-                        break;
-                case OPTION_GUEST:
-                        arg_guest = true;
-                        break;
-                case OPTION_ONCE:
-                        arg_once = true;
                         break;
                 case OPTION_SOCKET:
                         arg_socket = optarg;
@@ -245,14 +271,13 @@ static int run_verb(int n, char *words[]) {
                         verb = verbs + i;
         if (!verb)
                 return n > 0 ? usage_error("no such verb:", words[0]) : usage_error("which verb?", NULL);
-        if (verb->argument[0] && n < 2)
-                return usage_error("name a VM for", verb->name);
-        if (n > (verb->argument[0] ? 2 : 1))
+        if (n < verb->least)
+                return usage_error(n < 2 ? "name a VM for" : "name a size for", verb->name);
+        if (n > verb->most)
                 return usage_error("too many arguments for", verb->name);
-        if (ctl_connect(arg_socket ? arg_socket : BRIDGE_SOCKET, "memtide-bridge", &bus) < 0 ||
-            verb->run(bus, words[1]) < 0)
+        if (ctl_connect(arg_socket ? arg_socket : BRIDGE_SOCKET, "memtide-bridge", &bus) < 0)
                 return -EIO;
-        return 0;
+        return verb->run(bus, words);
 }
 
 int main(int argc, char *argv[]) {

@@ -3,7 +3,8 @@
 
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
- * hypervisor says), vm-judge.c (decisions), vm-resize.c (their steps), vm-rival.c (somebody else resizes), vm-snapshot.c.
+ * hypervisor says), vm-judge.c (decisions), vm-resize.c (their steps), vm-rival.c (somebody else resizes), vm-snapshot.c,
+ * vm-operator.c (what people ask for).
  */
 
 #include "common/log.h"
@@ -69,6 +70,7 @@ struct Vm {
         uint64_t n_shadowed,
                 shadow_bytes; /* what would have been done: how often, and the last size aimed at */
         Rival rival;
+        uint64_t hold_until_usec; /* an operator's; 0: none */
         LogLimit log_limit;
 };
 
@@ -102,6 +104,13 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec);
 
 /* Records decision and begins its resize. */
 void vm_begin(Vm *vm, const Decision *decision);
+
+/* The VM as the pure core judges it, and a decision from a verdict. */
+ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec);
+Decision vm_decision(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec);
+
+/* Records decision and does what it says: denied, done, or in the shadow. */
+void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec);
 
 /* The next tick or judgement; USEC_INFINITY: none. */
 void vm_arm(Vm *vm, uint64_t deadline_usec);

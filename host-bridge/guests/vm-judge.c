@@ -17,13 +17,14 @@
 static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
         bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
                         session_is_open(vm->session);
-        bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec;
+        bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec ||
+                          now_usec < vm->hold_until_usec;
 
         return speaking && !left_alone && !resize_is_open(&vm->resize) && vm->guest.known &&
                vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
 }
 
-static ArbiterVm subject_of(const Vm *vm, uint64_t now_usec) {
+ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
         const MemoryModel *model = &vm->model;
 
         return (ArbiterVm){
@@ -74,7 +75,7 @@ static DecisionInputs inputs_of(const Vm *vm, uint64_t now_usec) {
         };
 }
 
-static Decision decision_of(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
+Decision vm_decision(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
         Decision decision = {
                 .id = vm->env->next_id(vm->env->userdata),
                 .kind = verdict->kind,
@@ -108,10 +109,8 @@ static void deny(Vm *vm, const ArbiterVerdict *verdict, uint64_t now_usec) {
         vm->denied_rule = verdict->rule;
         vm->denied_usec = now_usec;
 
-        decision = decision_of(vm, verdict, now_usec);
-        decision.result = RESULT_DENIED;
-        decision.closed_usec = now_usec;
-        vm->env->record(&decision, vm->env->userdata);
+        decision = vm_decision(vm, verdict, now_usec);
+        vm_carry(vm, &decision, now_usec);
 }
 
 /*
@@ -130,6 +129,17 @@ static void shadow(Vm *vm, Decision *decision, uint64_t now_usec) {
         vm->env->record(decision, vm->env->userdata);
 }
 
+void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec) {
+        if (decision->kind == DECISION_DENY) {
+                decision->result = RESULT_DENIED;
+                decision->closed_usec = now_usec;
+                vm->env->record(decision, vm->env->userdata);
+        } else if (vm_is_managed(vm))
+                vm_begin(vm, decision);
+        else
+                shadow(vm, decision, now_usec);
+}
+
 void vm_judge(Vm *vm, uint64_t now_usec) {
         ArbiterConfig config = vm->env->arbiter;
         ArbiterVm subject;
@@ -139,18 +149,15 @@ void vm_judge(Vm *vm, uint64_t now_usec) {
                 return;
 
         config.budget_bytes = vm->env->ledger->budget_bytes;
-        subject = subject_of(vm, now_usec);
+        subject = vm_subject(vm, now_usec);
         verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
         if (!verdict.act)
                 vm_arm(vm, verdict.wake_usec);
         else if (verdict.kind == DECISION_DENY)
                 deny(vm, &verdict, now_usec);
         else {
-                Decision decision = decision_of(vm, &verdict, now_usec);
+                Decision decision = vm_decision(vm, &verdict, now_usec);
 
-                if (vm_is_managed(vm))
-                        vm_begin(vm, &decision);
-                else
-                        shadow(vm, &decision, now_usec);
+                vm_carry(vm, &decision, now_usec);
         }
 }

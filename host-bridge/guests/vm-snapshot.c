@@ -95,6 +95,13 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                 .agent_connected = vm->session && session_is_open(vm->session),
                 .resizing = resize_is_open(&vm->resize),
                 .resize = vm->resize.decision,
+                .held = now_usec < vm->hold_until_usec,
+                .held_usec = vm->hold_until_usec == USEC_INFINITY ? UINT64_MAX
+                                                                  : u64_sub(vm->hold_until_usec, now_usec),
+                .yields_usec = vm->rival.n_yields >= RIVAL_YIELDS_MAX
+                                       ? UINT64_MAX
+                                       : u64_sub(vm->rival.yield_until_usec, now_usec),
+                .n_yields = vm->rival.n_yields,
                 .n_shadowed = vm->n_shadowed,
                 .shadow_bytes = vm->shadow_bytes,
         };

@@ -15,6 +15,7 @@
 #include "host-bridge/guests/session.h"
 #include "host-bridge/policy/arbiter.h"
 #include "host-bridge/policy/resize.h"
+#include "host-bridge/surfaces/control.h"
 #include "host-bridge/surfaces/snapshot.h"
 #include "host-bridge/vmm/vmm.h"
 
@@ -52,6 +53,12 @@ DEFINE_CLEANUP_FUNC(Vm, vm_free)
 
 const char *vm_name(const Vm *vm);
 void vm_set_policy(Vm *vm, const VmPolicy *policy);
+
+/* What an operator asks for; the results of resizing are those of control.h. */
+int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan *ret);
+/* Nothing is decided by the bridge itself until then, host monotonic; USEC_INFINITY: until it is resumed. */
+void vm_operator_hold(Vm *vm, uint64_t until_usec);
+void vm_operator_resume(Vm *vm);
 
 /* The slow round: what has no event of its own. */
 void vm_tick(Vm *vm, uint64_t now_usec);

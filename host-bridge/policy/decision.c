@@ -25,6 +25,10 @@ static const char *const rule_names[] = {
         [RULE_DENY_BUDGET] = "deny-budget",
         [RULE_DENY_OBSERVED] = "deny-observed",
         [RULE_DENY_CEILING] = "deny-ceiling",
+        [RULE_OPERATOR] = "operator",
+        [RULE_DENY_MIN] = "deny-min",
+        [RULE_DENY_FLOOR] = "deny-floor",
+        [RULE_DENY_SILENT] = "deny-silent",
 };
 _Static_assert(N_NAMES(rule_names) == DECISION_RULE_MAX, "every rule has a name");
 

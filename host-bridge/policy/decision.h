@@ -31,6 +31,10 @@ typedef enum DecisionRule {
         RULE_DENY_BUDGET,   /* the host budget is used up */
         RULE_DENY_OBSERVED, /* no Max=: observed only */
         RULE_DENY_CEILING,  /* the VM's devices reach no further */
+        RULE_OPERATOR,      /* somebody asked for a size: operator.h */
+        RULE_DENY_MIN,      /* at Min= */
+        RULE_DENY_FLOOR,    /* the VM's devices give no more */
+        RULE_DENY_SILENT,   /* the guest has not been heard lately */
         DECISION_RULE_MAX,
 } DecisionRule;
 
@@ -60,6 +64,7 @@ typedef struct DecisionInputs {
         uint64_t size_bytes, min_bytes, max_bytes; /* hypervisor and policy */
         uint64_t budget_bytes, budget_used_bytes;  /* host */
         uint64_t report_age_usec;
+        uint64_t target_bytes; /* RULE_OPERATOR, and what denied it: the size asked for; else 0 */
 } DecisionInputs;
 
 typedef struct Decision {

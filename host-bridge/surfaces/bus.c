@@ -9,6 +9,7 @@
 
 #include "common/bus-field.h"
 #include "common/bus-server.h"
+#include "host-bridge/surfaces/bus-control.h"
 #include "host-bridge/surfaces/bus-views.h"
 #include "host-bridge/surfaces/fields.h"
 
@@ -18,6 +19,7 @@ struct Bus {
         BusServer *server;
         Audit *audit; /* or NULL */
         ConfigView config;
+        const Control *control; /* or NULL */
         /* One answer at a time is put together here: too big for a stack. */
         Field fields[FIELDS_MAX];
         VmSnapshot vm;
@@ -116,6 +118,34 @@ static int method_list_config(sd_bus_message *call, void *userdata, sd_bus_error
         return bus_answer_config(call, &bus->config);
 }
 
+static int method_plan_resize(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *bus = userdata;
+
+        return bus->control ? bus_answer_plan(call, bus->control, error) : -EOPNOTSUPP;
+}
+
+typedef int (*Change)(sd_bus_message *call, const Control *control, sd_bus_error *error);
+
+static int change(sd_bus_message *call, const Bus *bus, Change what, sd_bus_error *error) {
+        int r;
+
+        r = bus->control ? bus_check_caller(call, error) : -EOPNOTSUPP;
+        return r < 0 ? r : what(call, bus->control, error);
+}
+
+static int method_resize(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        return change(call, userdata, bus_answer_resize, error);
+}
+
+static int method_hold(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        return change(call, userdata, bus_answer_hold, error);
+}
+
+static int method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        return change(call, userdata, bus_answer_resume, error);
+}
+
+/* None asks sd-bus for a capability of the sender: it would wait for the bus daemon. See bus-control.c. */
 static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("GetBridge", "", "a{sv}", method_get_bridge, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -124,6 +154,11 @@ static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_METHOD("ListDecisions", "su", "aa{sv}", method_list_decisions, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListHistory", "su", "aa{sv}", method_list_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListConfig", "", "aa{sv}", method_list_config, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("PlanResize", "st", "a{sv}aa{sv}", method_plan_resize, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Resize", "st", "a{sv}", method_resize, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Hold", "st", "", method_hold, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Resume", "s", "", method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL("DecisionChanged", "tssss", 0),
         SD_BUS_VTABLE_END,
 };
 
@@ -160,6 +195,21 @@ void bus_set_views(Bus *bus, Audit *audit, const ConfigView *config) {
 
         bus->audit = audit;
         bus->config = *config;
+}
+
+void bus_set_control(Bus *bus, const Control *control) {
+        assert(bus);
+
+        bus->control = control;
+}
+
+void bus_tell(Bus *bus, const Decision *decision) {
+        assert(bus);
+        assert(decision);
+
+        bus_server_emit(bus->server, "DecisionChanged", "tssss", decision->id, decision->vm,
+                        decision_kind_to_string(decision->kind), decision_rule_to_string(decision->rule),
+                        decision_result_to_string(decision->result));
 }
 
 Bus *bus_free(Bus *bus) {

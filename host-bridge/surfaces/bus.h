@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * org.memtide.Bridge1 by sd-bus, served peer to peer on a Unix socket: no bus daemon is needed. Read-only.
+ * org.memtide.Bridge1 by sd-bus, served peer to peer on a Unix socket: no bus daemon is needed.
  *
  *  object /org/memtide/Bridge1
  *  GetBridge() -> a{sv}                       budget, what is committed, version
@@ -11,7 +11,12 @@
  *  ListDecisions(s vm, u most) -> aa{sv}      of this run, newest first; "" means of all VMs
  *  ListHistory(s vm, u most) -> aa{sv}        the same from the audit; error org.memtide.Error.NoHistory
  *  ListConfig() -> aa{sv}                     section, key, value; file and line where it is not the default
- * The keys of the dictionaries are those of fields.c.
+ *  PlanResize(s vm, t bytes) -> a{sv} aa{sv}  what Resize would decide, and the steps that it would take
+ *  Resize(s vm, t bytes) -> a{sv}             begins it; errors NoSuchVm, Busy, NotReady
+ *  Hold(s vm, t usec)                         no decision of the bridge's own meanwhile; UINT64_MAX: until Resume
+ *  Resume(s vm)                               ends a hold, and a yield to somebody else
+ *  signal DecisionChanged(t id, s vm, s kind, s rule, s result)  as it is made and as it is closed
+ * The keys of the dictionaries are those of fields.c. Resize, Hold and Resume are for root and the bridge's own user.
  */
 
 #include <systemd/sd-event.h>
@@ -19,6 +24,7 @@
 #include "common/config.h"
 #include "common/macro.h"
 #include "host-bridge/surfaces/audit.h"
+#include "host-bridge/surfaces/control.h"
 #include "host-bridge/surfaces/record.h"
 #include "host-bridge/surfaces/snapshot.h"
 
@@ -26,6 +32,8 @@
 #define BUS_INTERFACE        "org.memtide.Bridge1"
 #define BUS_ERROR_NO_VM      "org.memtide.Error.NoSuchVm"
 #define BUS_ERROR_NO_HISTORY "org.memtide.Error.NoHistory"
+#define BUS_ERROR_BUSY       "org.memtide.Error.Busy"
+#define BUS_ERROR_NOT_READY  "org.memtide.Error.NotReady"
 
 /* Most decisions in one answer. */
 #define BUS_DECISIONS_MAX 256U
@@ -48,6 +56,12 @@ typedef struct ConfigView {
 
 /* What ListHistory and ListConfig show, borrowed. audit: NULL for none; it must be freed before the Bus. */
 void bus_set_views(Bus *bus, Audit *audit, const ConfigView *config);
+
+/* What Resize and the others do, borrowed. Without it they fail. */
+void bus_set_control(Bus *bus, const Control *control);
+
+/* Tells everybody who listens. */
+void bus_tell(Bus *bus, const Decision *decision);
 
 /* Closes every connection and removes the socket. */
 Bus *bus_free(Bus *bus);

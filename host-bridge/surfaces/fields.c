@@ -69,6 +69,10 @@ static const FieldRow vm_rows[] = {
         VM(frames_void, READ_U64),
         VM(frames_replayed, READ_U64),
         VM(resizing, READ_BOOLEAN),
+        VM(held, READ_BOOLEAN),
+        VM(held_usec, READ_AGE),
+        VM(n_yields, READ_UNSIGNED),
+        VM(yields_usec, READ_AGE),
         VM(n_shadowed, READ_U64),
         VM(shadow_bytes, READ_U64),
 };
@@ -125,6 +129,7 @@ static const FieldRow decision_rows[] = {
         INPUT(budget_bytes, READ_AGE),
         INPUT(budget_used_bytes, READ_U64),
         INPUT(report_age_usec, READ_AGE),
+        INPUT(target_bytes, READ_U64),
 };
 
 static size_t add_virtio_mem(const MemoryModel *model, Field *ret) {

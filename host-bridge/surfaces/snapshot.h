@@ -52,6 +52,12 @@ typedef struct VmSnapshot {
         VmMode mode;
         bool controlled; /* a Max= is given, and Mode= is not observed */
         uint64_t min_bytes, max_bytes;
+        /* an operator holds it; for how long still, UINT64_MAX: until it is resumed */
+        bool held;
+        uint64_t held_usec;
+        /* left alone because somebody else changes its memory: how often so far, for how long still (UINT64_MAX: for ever) */
+        unsigned n_yields;
+        uint64_t yields_usec;
         /* in the shadow: how often something would have been done, and the size that the last of it aimed at */
         uint64_t n_shadowed, shadow_bytes;
         /* hypervisor */

@@ -24,6 +24,7 @@ static void on_decision(const Decision *decision, bool final, void *userdata) {
                 metrics_count(&surfaces->resizes, decision);
         if (surfaces->audit)
                 audit_put(surfaces->audit, decision);
+        bus_tell(surfaces->bus, decision);
 }
 
 static void start_http(Surfaces *surfaces, sd_event *event, const HttpAddress *address,
@@ -67,6 +68,7 @@ int surfaces_new(sd_event *event, const SurfacesOptions *options, const Snapshot
         r = bus_new(event, options->socket_path, source, record, &surfaces->bus);
         if (r < 0)
                 return log_error_errno(r, "Could not listen on %s: %m", options->socket_path);
+        bus_set_control(surfaces->bus, options->control);
         surfaces->record = record;
         record_watch(record, on_decision, surfaces);
         start_audit(surfaces, event, options->audit_path);

@@ -18,6 +18,7 @@ typedef struct SurfacesOptions {
         HttpAddress metrics_listen;
         const char *audit_path; /* NULL: none */
         ConfigView config;      /* outlives the Surfaces */
+        const Control *control; /* borrowed */
 } SurfacesOptions;
 
 /*

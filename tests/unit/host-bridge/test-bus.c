@@ -121,6 +121,119 @@ static bool find_key(sd_bus_message *message, const char *wanted) {
         return false;
 }
 
+/* -- what changes something ------------------------------------------------------------------------ */
+
+static struct {
+        char vm[64];
+        uint64_t bytes, usec;
+        bool forecast, resumed;
+} told;
+
+static int control_resize(void *userdata, const char *vm, uint64_t bytes, bool forecast, ControlPlan *ret) {
+        if (strcmp(vm, "a") != 0)
+                return strcmp(vm, "busy") == 0 ? -EBUSY : -ENOENT;
+        (void) strcpy(told.vm, vm);
+        told.bytes = bytes;
+        told.forecast = forecast;
+        *ret = (ControlPlan){.decision = {.id = forecast ? 0 : 5, .vm = "a", .rule = RULE_OPERATOR},
+                             .n_steps = forecast ? 2 : 0,
+                             .steps = {{.actuator = ACTUATOR_BALLOON, .from_bytes = MIB}}};
+        return 0;
+}
+
+static int control_hold(void *userdata, const char *vm, uint64_t usec) {
+        told.usec = usec;
+        return strcmp(vm, "a") == 0 ? 0 : -ENOENT;
+}
+
+static int control_resume(void *userdata, const char *vm) {
+        told.resumed = true;
+        return 0;
+}
+
+static const Control control = {.resize = control_resize, .hold = control_hold, .resume = control_resume};
+
+/* Waits for the answer to a call of "st". */
+static void tell(Fixture *f, const char *method, const char *vm, uint64_t value) {
+        f->reply = sd_bus_message_unref(f->reply);
+        assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE, method,
+                                             on_reply, f, "st", vm, value) >= 0);
+        for (int i = 0; i < 200 && !f->reply; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_non_null(f->reply);
+}
+
+static void test_control(void **state) {
+        Fixture *f = *state;
+        uint64_t value;
+
+        tell(f, "Resize", "a", GIB);
+        assert_true(sd_bus_message_is_method_error(f->reply, NULL)); /* nobody to tell */
+        bus_set_control(f->bus, &control);
+
+        tell(f, "Resize", "a", GIB);
+        assert_true(sd_bus_message_has_signature(f->reply, "a{sv}"));
+        assert_true(find_key(f->reply, "id"));
+        assert_true(sd_bus_message_read(f->reply, "v", "t", &value) > 0);
+        assert_int_equal(value, 5);
+        assert_string_equal(told.vm, "a");
+        assert_int_equal(told.bytes, GIB);
+        assert_false(told.forecast);
+
+        tell(f, "PlanResize", "a", 2 * GIB);
+        assert_true(sd_bus_message_has_signature(f->reply, "a{sv}aa{sv}"));
+        assert_true(told.forecast);
+
+        tell(f, "Hold", "a", 17);
+        assert_false(sd_bus_message_is_method_error(f->reply, NULL));
+        assert_int_equal(told.usec, 17);
+        call(f, "Resume", "s", "a", 0);
+        assert_true(told.resumed);
+}
+
+static void test_control_errors(void **state) {
+        Fixture *f = *state;
+
+        bus_set_control(f->bus, &control);
+        tell(f, "Resize", "nobody", GIB);
+        assert_true(sd_bus_message_is_method_error(f->reply, BUS_ERROR_NO_VM));
+        tell(f, "PlanResize", "busy", GIB);
+        assert_true(sd_bus_message_is_method_error(f->reply, BUS_ERROR_BUSY));
+        tell(f, "Hold", "nobody", 1);
+        assert_true(sd_bus_message_is_method_error(f->reply, BUS_ERROR_NO_VM));
+        told.bytes = 0;
+        tell(f, "Resize", "a", UINT64_MAX);
+        assert_true(sd_bus_message_is_method_error(f->reply, SD_BUS_ERROR_INVALID_ARGS));
+        assert_int_equal(told.bytes, 0);
+}
+
+static int on_decision(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
+        const char *vm, *kind, *rule, *result;
+        uint64_t id;
+
+        assert_true(sd_bus_message_read(signal, "tssss", &id, &vm, &kind, &rule, &result) > 0);
+        assert_int_equal(id, 9);
+        assert_string_equal(vm, "a");
+        assert_string_equal(rule, "operator");
+        *(bool *) userdata = true;
+        return 0;
+}
+
+static void test_signal(void **state) {
+        Fixture *f = *state;
+        bool heard = false;
+
+        assert_true(sd_bus_match_signal(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                        "DecisionChanged", on_decision, &heard) >= 0);
+        call(f, "GetBridge", "", NULL, 0); /* connected */
+        bus_tell(f->bus, &(Decision){.id = 9, .vm = "a", .rule = RULE_OPERATOR});
+        for (int i = 0; i < 200 && !heard; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_true(heard);
+}
+
+/* -- what is shown --------------------------------------------------------------------------------- */
+
 static void test_bridge(void **state) {
         Fixture *f = *state;
         uint64_t value;
@@ -210,6 +323,9 @@ static void test_only_the_owner_may_connect(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_control, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_control_errors, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_vm, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lists_and_absent_values, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_vms, setup, teardown),

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The parts of one object: bridge.c (life, discovery, snapshots) and bridge-control.c (what operators ask for). */
+
+#include <uthash.h>
+
+#include "host-bridge/bridge.h"
+#include "host-bridge/guests/discovery.h"
+#include "host-bridge/guests/vm.h"
+#include "host-bridge/rounds.h"
+
+typedef struct VmEntry {
+        DiscoveredVm discovered; /* name, sockets and policy as they are in use */
+        Vm *vm;
+        bool seen; /* in the delivery under way */
+        UT_hash_handle hh;
+} VmEntry;
+
+struct Bridge {
+        VmEnv env;
+        Ledger ledger;
+        Record *record;
+        Discovery *discovery;
+        Rounds *rounds;
+        char *runtime_dir;
+        VmEntry *vms; /* hash by name */
+        /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
+        VmEntry *walked;
+        size_t walked_index;
+        SnapshotSource snapshots;
+        Control control;
+};
+
+/* NULL: there is none. */
+VmEntry *bridge_find(const Bridge *bridge, const char *name);
+
+/* A VM is new: what operators asked for in an earlier run of the bridge. */
+void bridge_restore(const Bridge *bridge, VmEntry *entry);
+
+void bridge_fill_control(Bridge *bridge);
