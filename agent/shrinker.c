@@ -144,15 +144,10 @@ static void shrinker_abandon(Shrinker *shrinker) {
         reclaim_cancel(shrinker->reclaim);
 }
 
-/*
- * A single write may outlast the deadline, and the workload may turn meanwhile: the reclaim ends early, and what
- * it has freed by then is judged as ever. Said anew with each sample: a signal between two writes is lost.
- */
-static void shrinker_mind_reclaim(Shrinker *shrinker, uint64_t now_usec, const Demand *demand) {
-        if (!shrinker->reclaiming || shrinker->abandoned || !shrinker->state.open)
-                return;
-        if (demand->urgency != URGENCY_NONE ||
-            now_usec >= u64_sub(shrinker->state.ask.deadline_usec, SHRINKER_ANSWER_USEC))
+/* The workload may turn while the kernel works: the reclaim ends early, and what it has freed by then is judged as ever. */
+static void shrinker_mind_reclaim(Shrinker *shrinker, const Demand *demand) {
+        if (shrinker->reclaiming && !shrinker->abandoned && shrinker->state.open &&
+            demand->urgency != URGENCY_NONE)
                 reclaim_cancel(shrinker->reclaim);
 }
 
@@ -183,7 +178,7 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
         assert(now);
         assert(demand);
 
-        shrinker_mind_reclaim(shrinker, now->now_usec, demand);
+        shrinker_mind_reclaim(shrinker, demand);
         ask = shrinker->state.ask; /* the verdict may close the step */
         plan = shrink_watch(&shrinker->config, &shrinker->state, now);
 
