@@ -114,16 +114,12 @@ bool block_onliner_is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_
         return record->kind_known && onliner->config.online && !onliner->kernel_onlines;
 }
 
-void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,
-                           uint64_t now_usec) {
+static void written(BlockOnliner *onliner, const BlockWrite *write, uint64_t now_usec) {
+        const BlockOnline *outcome = &write->outcome;
         BlockRecord *record;
 
-        assert(onliner);
-        assert(outcome);
-
-        onliner->writing = false;
-        record = block_table_find(&onliner->table, number);
-        if (!record || record->identity != onliner->writing_identity)
+        record = block_table_find(&onliner->table, write->number);
+        if (!record || record->identity != write->identity)
                 return; /* it went away meanwhile, and another may have come */
 
         switch (outcome->result) {
@@ -145,6 +141,15 @@ void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOn
                 return; /* said already */
         record->error = outcome->error;
         report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome->error);
+}
+
+void block_onliner_written(BlockOnliner *onliner, const BlockBatch *batch, uint64_t now_usec) {
+        assert(onliner);
+        assert(batch);
+
+        onliner->writing = false;
+        for (size_t i = 0; i < batch->n; i++)
+                written(onliner, &batch->writes[i], now_usec);
 }
 
 static void went_offline(BlockOnliner *onliner, BlockRecord *record) {

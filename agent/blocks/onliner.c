@@ -5,8 +5,8 @@
  * mark blocks to be looked at, and a turn compares what sysfs says with what was known and does what follows.
  * So nothing hangs on an event being delivered, once, or in order.
  *
- * Marked blocks are worked off lowest address first (keeps zones contiguous), one write at a time. The write itself
- * is the caller's: it takes milliseconds, and as long as it likes where somebody else holds the kernel's lock on
+ * Marked blocks are worked off lowest address first (keeps zones contiguous), a batch at a time. The writes themselves
+ * are the caller's: each takes milliseconds, and as long as it likes where somebody else holds the kernel's lock on
  * hotplug. There is no pause after "add": where the kernel or a distribution's rule onlines too, the loser of the
  * race reads EINVAL and finds the block online, which is success. A second of waiting for them would be a second of
  * stall for a guest at its limit.
@@ -30,11 +30,13 @@
 
 /* -- the work -------------------------------------------------------------------------------------- */
 
-BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrite *ret_write) {
+BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockBatch *ret_batch) {
         const BlockServiceConfig *config;
+        bool more = true;
+        size_t n = 0;
 
         assert(onliner);
-        assert(ret_write);
+        assert(ret_batch);
 
         if (onliner->writing)
                 return BLOCK_TURN_IDLE;
@@ -43,25 +45,29 @@ BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrit
         block_survey_expire(&onliner->survey);
         block_table_mark_due(&onliner->table, now_usec);
 
-        for (unsigned i = 0; i < LOOKS_PER_TURN; i++) {
+        for (unsigned i = 0; i < LOOKS_PER_TURN && n < BLOCK_BATCH_MAX; i++) {
                 BlockRecord *record = block_table_take(&onliner->table);
 
+                more = record != NULL;
                 if (!record)
-                        return BLOCK_TURN_IDLE;
+                        break;
                 record = block_onliner_refresh(onliner, record);
                 if (!record || !block_onliner_is_wanted(onliner, record, now_usec))
                         continue;
 
-                onliner->writing = true;
-                onliner->writing_identity = record->identity;
-                *ret_write = (BlockWrite){
+                ret_batch->writes[n++] = (BlockWrite){
                         .number = record->number,
+                        .identity = record->identity,
                         .zone = block_survey_zone(&onliner->survey, record->number, record->kind,
                                                   config->zone_policy, config->zone_ratio_percent),
                 };
-                return BLOCK_TURN_WRITE;
         }
-        return BLOCK_TURN_MORE;
+        if (n == 0)
+                return more ? BLOCK_TURN_MORE : BLOCK_TURN_IDLE;
+
+        ret_batch->n = n;
+        onliner->writing = true;
+        return BLOCK_TURN_WRITE;
 }
 
 int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec) {

@@ -13,6 +13,7 @@
 #include "agent/blocks/service.h"
 #include "agent/blocks/survey.h"
 #include "agent/blocks/table.h"
+#include "agent/blocks/writer.h"
 
 typedef struct BlockOnliner {
         const RootDir *root; /* borrowed */
@@ -25,8 +26,7 @@ typedef struct BlockOnliner {
         bool kernel_onlines;
         bool ledger_is_old; /* an administrator's block came or went */
         bool quiet;         /* the scan at start: nothing is told */
-        bool writing;       /* a write was asked for and has not ended */
-        uint64_t writing_identity;
+        bool writing;       /* a batch was asked for and has not ended */
 } BlockOnliner;
 
 /*
@@ -45,23 +45,17 @@ int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec);
 uint64_t block_onliner_retry_usec(const BlockOnliner *onliner);
 
 typedef enum BlockTurn {
-        BLOCK_TURN_IDLE,  /* nothing is marked, or a write has to end first */
+        BLOCK_TURN_IDLE,  /* nothing is marked, or a batch has to end first */
         BLOCK_TURN_MORE,  /* there may be more to do now */
-        BLOCK_TURN_WRITE, /* *ret_write is to be carried out by block_online(), and its end told */
+        BLOCK_TURN_WRITE, /* *ret_batch is to be carried out by block_online(), and its end told */
         BLOCK_TURN_MAX,
 } BlockTurn;
 
-typedef struct BlockWrite {
-        uint64_t number;
-        Zone zone;
-} BlockWrite;
-
-/* Looks at some marked blocks, until one is to be written to. *ret_write is set for BLOCK_TURN_WRITE only. */
-BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockWrite *ret_write);
+/* Looks at some marked blocks, and gathers those that are to be written to. *ret_batch is set for BLOCK_TURN_WRITE only. */
+BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockBatch *ret_batch);
 
 /* Writes down whose blocks are to be left alone, if that changed. */
 void block_onliner_save(BlockOnliner *onliner);
 
-/* The write that a turn asked for has ended. */
-void block_onliner_written(BlockOnliner *onliner, uint64_t number, const BlockOnline *outcome,
-                           uint64_t now_usec);
+/* The batch that a turn asked for has ended. */
+void block_onliner_written(BlockOnliner *onliner, const BlockBatch *batch, uint64_t now_usec);

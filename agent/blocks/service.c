@@ -50,13 +50,13 @@ static void arm_timer(BlockService *service) {
 
 static int on_work(sd_event_source *source, void *userdata) {
         BlockService *service = userdata;
-        BlockWrite write;
+        BlockBatch batch;
 
-        switch (block_onliner_turn(&service->onliner, now_usec(service), &write)) {
+        switch (block_onliner_turn(&service->onliner, now_usec(service), &batch)) {
         case BLOCK_TURN_MORE:
                 return 0;
         case BLOCK_TURN_WRITE:
-                block_writer_start(service->writer, write.number, write.zone);
+                block_writer_start(service->writer, &batch);
                 break;
         case BLOCK_TURN_IDLE:
                 block_onliner_save(&service->onliner);
@@ -72,10 +72,10 @@ static int on_work(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void on_written(uint64_t number, const BlockOnline *outcome, void *userdata) {
+static void on_written(const BlockBatch *batch, void *userdata) {
         BlockService *service = userdata;
 
-        block_onliner_written(&service->onliner, number, outcome, now_usec(service));
+        block_onliner_written(&service->onliner, batch, now_usec(service));
         wake(service);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Reads what a decision on one block needs, freshly: the balance of zones changes with every block that goes
- * online, and a balance of the last second would let a whole wave through.
+ * Reads what the decisions of one turn need, freshly: the balance of zones changes with every block that goes
+ * online, and a balance of the last second would let a whole wave through. Within the turn what has been decided is
+ * added to it.
  *
  * virtio-mem gives memory back in parts of blocks, so each of its blocks is decided by itself. A DIMM goes as a
  * whole or not at all: one block of it in a kernel zone, and it stays until the next boot. The kernel's own
@@ -43,14 +44,24 @@ void block_survey_done(BlockSurvey *survey) {
 
 void block_survey_expire(BlockSurvey *survey) {
         assert(survey);
-        survey->map_is_fresh = false;
+        survey->map_is_fresh = survey->balance_is_fresh = false;
+        survey->dimm_zone = ZONE_UNKNOWN;
 }
 
 int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret, bool *ret_sure) {
         int r;
 
         assert(survey);
+        assert(ret);
         assert(ret_sure);
+
+        r = block_is_dimm(survey->root, number); /* by far the cheaper question */
+        if (r > 0) {
+                *ret = BLOCK_KIND_DIMM;
+                *ret_sure = true;
+        }
+        if (r != 0)
+                return r < 0 ? r : 0;
 
         if (!survey->map_is_fresh) {
                 r = block_map_read(survey->root, &survey->map);
@@ -69,20 +80,22 @@ int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret, bool
 }
 
 /* An empty balance makes the policy choose the kernel's zone, which serves every use. */
-static ZoneBalance read_balance(BlockSurvey *survey) {
-        ZoneBalance balance = {};
+static void read_balance(BlockSurvey *survey) {
         Snapshot ignored = {};
         ssize_t n;
         int r;
 
+        if (survey->balance_is_fresh)
+                return;
+        survey->balance = (ZoneBalance){};
         n = procfile_read(&survey->zoneinfo);
         r = n < 0 ? (int) n
                   : zoneinfo_parse(survey->zoneinfo.text, (size_t) n, (uint64_t) sysconf(_SC_PAGESIZE),
-                                   &ignored, &balance);
+                                   &ignored, &survey->balance);
         if (r < 0)
                 (void) log_debug_errno(r, "Cannot read the balance of zones: %m");
-        balance.kernel_wanted = survey->kernel_wanted;
-        return balance;
+        survey->balance.kernel_wanted = survey->kernel_wanted;
+        survey->balance_is_fresh = true;
 }
 
 /* The zone that blocks of the DIMM are in already; ZONE_UNKNOWN if none is online. */
@@ -98,22 +111,48 @@ static Zone zone_of_siblings(const RootDir *root, uint64_t first, uint64_t last)
         return ZONE_UNKNOWN;
 }
 
+/* Bytes of a DIMM's further blocks are in the balance with its first. */
+static Zone zone_of_dimm(BlockSurvey *survey, uint64_t number, uint64_t *ret_n_blocks) {
+        uint64_t first, last;
+
+        *ret_n_blocks = 1;
+        if (survey->dimm_zone != ZONE_UNKNOWN && number >= survey->dimm_first && number <= survey->dimm_last)
+                return survey->dimm_zone;
+        if (block_dimm_extent(survey->root, number, &first, &last) < 0)
+                return ZONE_UNKNOWN;
+
+        /* More of it has got its links since: it is the same DIMM. */
+        if (survey->dimm_zone != ZONE_UNKNOWN && first <= survey->dimm_last && last >= survey->dimm_first)
+                return survey->dimm_zone;
+        survey->dimm_first = first;
+        survey->dimm_last = last;
+        survey->dimm_zone = zone_of_siblings(survey->root, first, last);
+        *ret_n_blocks = last - first + 1;
+        return survey->dimm_zone;
+}
+
 Zone block_survey_zone(BlockSurvey *survey, uint64_t number, BlockKind kind, ZonePolicy policy,
                        uint64_t ratio_percent) {
-        uint64_t first = number, last = number;
-        ZoneBalance balance;
+        bool is_whole = kind == BLOCK_KIND_DIMM && policy == ZONE_POLICY_AUTO;
+        uint64_t n_blocks = 1, bytes;
         Zone zone;
 
         assert(survey);
 
-        if (kind == BLOCK_KIND_DIMM && policy == ZONE_POLICY_AUTO &&
-            block_dimm_extent(survey->root, number, &first, &last) >= 0) {
-                zone = zone_of_siblings(survey->root, first, last);
+        if (is_whole) {
+                zone = zone_of_dimm(survey, number, &n_blocks);
                 if (zone != ZONE_UNKNOWN)
                         return zone;
         }
 
-        balance = read_balance(survey);
-        return zone_choose(policy, kind, &balance, u64_mul(last - first + 1, survey->block_size_bytes),
-                           ratio_percent);
+        bytes = u64_mul(n_blocks, survey->block_size_bytes);
+        read_balance(survey);
+        zone = zone_choose(policy, kind, &survey->balance, bytes, ratio_percent);
+        if (zone == ZONE_MOVABLE)
+                survey->balance.movable_bytes = u64_add(survey->balance.movable_bytes, bytes);
+        else
+                survey->balance.kernel_bytes = u64_add(survey->balance.kernel_bytes, bytes);
+        if (is_whole)
+                survey->dimm_zone = zone;
+        return zone;
 }

@@ -18,13 +18,17 @@ typedef struct BlockSurvey {
         bool map_is_fresh;
         bool kernel_wanted; /* of the balance, see policy/zone.h */
         ProcFile zoneinfo;
+        ZoneBalance balance; /* with what was decided since it was read */
+        bool balance_is_fresh;
+        uint64_t dimm_first, dimm_last; /* the DIMM last decided on, if its zone is known */
+        Zone dimm_zone;
 } BlockSurvey;
 
 /* Returns 0, -ENOENT without memory hotplug, or -errno; in any case block_survey_done() frees. */
 int block_survey_init(BlockSurvey *survey, const RootDir *root);
 void block_survey_done(BlockSurvey *survey);
 
-/* What was read of the machine's map is old from now on. */
+/* What was read of the machine, and what was decided from it, is old from now on. */
 void block_survey_expire(BlockSurvey *survey);
 
 /*

@@ -73,10 +73,9 @@ Stage *stage_free(Stage *stage) {
 }
 void stage_work(Stage *stage) {
         for (unsigned i = 0; i < 100000; i++) {
-                BlockOnline outcome;
-                BlockWrite write;
+                BlockBatch batch;
 
-                switch (block_onliner_turn(&stage->onliner, stage->now_usec, &write)) {
+                switch (block_onliner_turn(&stage->onliner, stage->now_usec, &batch)) {
                 case BLOCK_TURN_IDLE:
                         return;
                 case BLOCK_TURN_MORE:
@@ -86,8 +85,10 @@ void stage_work(Stage *stage) {
                 case BLOCK_TURN_MAX:
                         fail();
                 }
-                outcome = block_online(stage->tree->root, write.number, write.zone);
-                block_onliner_written(&stage->onliner, write.number, &outcome, stage->now_usec);
+                for (size_t j = 0; j < batch.n; j++)
+                        batch.writes[j].outcome =
+                                block_online(stage->tree->root, batch.writes[j].number, batch.writes[j].zone);
+                block_onliner_written(&stage->onliner, &batch, stage->now_usec);
         }
         fail_msg("it never ends");
 }

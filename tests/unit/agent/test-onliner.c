@@ -192,36 +192,71 @@ static void test_observe_only(void **state) {
         stage_expect(stage, "onlined 32 movable");
 }
 
-/* While a write is under way nothing else is looked at, and what it says may be old news. */
+/* While writes are under way nothing else is looked at, and what they say may be old news. */
 static void test_slow_write(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new();
-        const BlockOnline gone = {.result = BLOCK_ONLINE_GONE},
-                          done = {BLOCK_ONLINE_DONE, ZONE_MOVABLE, 0, false};
-        BlockWrite write;
+        BlockBatch batch;
 
         fake_kernel_add_block(32, NULL);
         fake_kernel_add_block(33, NULL);
         stage_start(stage, &stage_online_all);
-        assert_int_equal(block_onliner_turn(&stage->onliner, stage->now_usec, &write), BLOCK_TURN_WRITE);
-        assert_int_equal(write.number, 32);
-        assert_int_equal(block_onliner_turn(&stage->onliner, stage->now_usec, &write), BLOCK_TURN_IDLE);
+        assert_int_equal(block_onliner_turn(&stage->onliner, stage->now_usec, &batch), BLOCK_TURN_WRITE);
+        assert_int_equal(batch.n, 2);
+        assert_int_equal(batch.writes[0].number, 32);
+        assert_int_equal(batch.writes[1].number, 33);
+        assert_int_equal(block_onliner_turn(&stage->onliner, stage->now_usec, &(BlockBatch){}),
+                         BLOCK_TURN_IDLE);
 
         fake_kernel_remove_block(32);
         stage_hint(stage, 32);
-        block_onliner_written(&stage->onliner, 32, &gone, stage->now_usec);
+        batch.writes[0].outcome = (BlockOnline){.result = BLOCK_ONLINE_GONE};
+        batch.writes[1].outcome = block_online(stage->tree->root, 33, batch.writes[1].zone);
+        block_onliner_written(&stage->onliner, &batch, stage->now_usec);
         stage_expect(stage, "removed 32 virtio-mem; onlined 33 movable"); /* told once */
 
         /* Another block comes under the number while the write still runs: it is not online for that. */
         fake_kernel_add_block(34, NULL);
         stage_hint(stage, 34);
-        while (block_onliner_turn(&stage->onliner, stage->now_usec, &write) == BLOCK_TURN_MORE)
+        while (block_onliner_turn(&stage->onliner, stage->now_usec, &batch) == BLOCK_TURN_MORE)
                 ;
         fake_kernel_remove_block(34);
         fake_kernel_add_block(34, NULL);
         stage_hint(stage, 34);
-        block_onliner_written(&stage->onliner, 34, &done, stage->now_usec);
+        batch.writes[0].outcome = (BlockOnline){BLOCK_ONLINE_DONE, ZONE_MOVABLE, 0, false};
+        block_onliner_written(&stage->onliner, &batch, stage->now_usec);
         stage_expect(stage,
                      "seen 34 virtio-mem; removed 34 virtio-mem; seen 34 virtio-mem; onlined 34 movable");
+}
+
+/* A wave is handed over in batches, and each of its blocks counts in the balance for the next: 12 of 128 MiB are 3:1. */
+static void test_batches(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new();
+        unsigned n_movable = 0, n = 0;
+        BlockBatch batch;
+
+        for (unsigned number = 32; number < 52; number++)
+                fake_kernel_add_block(number, NULL);
+        stage_start(stage, &stage_online_all);
+        assert_int_equal(block_onliner_turn(&stage->onliner, stage->now_usec, &batch), BLOCK_TURN_WRITE);
+        assert_int_equal(batch.n, BLOCK_BATCH_MAX);
+        for (size_t i = 0; i < batch.n; i++) {
+                assert_int_equal(batch.writes[i].number, 32 + i);
+                n_movable += batch.writes[i].zone == ZONE_MOVABLE;
+                batch.writes[i].outcome = (BlockOnline){BLOCK_ONLINE_FAILED, ZONE_UNKNOWN, ENOMEM, false};
+        }
+        assert_int_equal(batch.writes[11].zone, ZONE_MOVABLE);
+        assert_int_equal(batch.writes[12].zone, ZONE_KERNEL);
+        assert_int_equal(n_movable, 15); /* what goes to the kernel lets more be movable: 4 and 12 + 3 */
+
+        /* One that fails does not hold up the others. */
+        batch.writes[0].outcome = (BlockOnline){BLOCK_ONLINE_DONE, ZONE_MOVABLE, 0, false};
+        stage->fates[0] = '\0';
+        block_onliner_written(&stage->onliner, &batch, stage->now_usec);
+        for (const char *p = stage->fates; (p = strstr(p, "failed")); p++)
+                n++;
+        assert_int_equal(n, BLOCK_BATCH_MAX - 1);
+        stage->fates[0] = '\0';
+        stage_expect(stage, "onlined 48 movable; onlined 49 movable; onlined 50 movable; onlined 51 movable");
 }
 
 static void test_unreadable_state(void **state) {
@@ -274,6 +309,7 @@ int main(void) {
                 cmocka_unit_test(test_kernel_is_the_onliner),
                 cmocka_unit_test(test_observe_only),
                 cmocka_unit_test(test_slow_write),
+                cmocka_unit_test(test_batches),
                 cmocka_unit_test(test_unreadable_state),
                 cmocka_unit_test(test_many_blocks),
         };
