@@ -11,14 +11,18 @@
 #include "common/log.h"
 #include "common/units.h"
 
-static void agent_answer(Agent *agent, uint64_t id, CommandOutcome outcome, RefusalReason reason) {
+void agent_answer(Agent *agent, const MessageCommandResult *result) {
         Message message = {
                 .type = MESSAGE_COMMAND_RESULT,
                 .monotonic_usec = agent->snapshot.now_usec,
-                .command_result = {.id = id, .outcome = outcome, .reason = reason},
+                .command_result = *result,
         };
 
         (void) channel_send(agent->channel, &message);
+}
+
+static void agent_answer_done(Agent *agent, uint64_t id) {
+        agent_answer(agent, &(MessageCommandResult){.id = id, .outcome = COMMAND_DONE});
 }
 
 static void agent_tune(Agent *agent, const MessageTuning *tuning) {
@@ -27,7 +31,7 @@ static void agent_tune(Agent *agent, const MessageTuning *tuning) {
                         u64_min(tuning->report_interval_usec, agent->config->report_interval_usec);
         if (tuning->actuator_delay_usec > 0)
                 agent->demand_config.actuator_delay_usec = tuning->actuator_delay_usec;
-        agent_answer(agent, tuning->id, COMMAND_DONE, REFUSAL_NONE);
+        agent_answer_done(agent, tuning->id);
 }
 
 static void agent_on_command(const Message *command, void *userdata) {
@@ -53,7 +57,7 @@ static void agent_on_command(const Message *command, void *userdata) {
 
         case MESSAGE_OFFLINE_RANGE:
         case MESSAGE_ONLINE_RANGE:
-                agent_answer(agent, command->range.id, COMMAND_REFUSED, REFUSAL_UNSUPPORTED);
+                agent_range(agent, &command->range, command->type == MESSAGE_ONLINE_RANGE);
                 return;
 
         case MESSAGE_TUNING:
@@ -61,7 +65,7 @@ static void agent_on_command(const Message *command, void *userdata) {
                 return;
 
         case MESSAGE_PING:
-                agent_answer(agent, command->ping.id, COMMAND_DONE, REFUSAL_NONE);
+                agent_answer_done(agent, command->ping.id);
                 return;
 
         case MESSAGE_HELLO:
@@ -133,6 +137,7 @@ static void agent_on_closed(void *userdata) {
         Agent *agent = userdata;
 
         shrinker_reset(agent->shrinker);
+        agent_stop_range(agent, true);
         agent_tell_session(agent, NULL);
         agent->grow = (GrowWatch){};
         agent->report_interval_usec = agent->config->report_interval_usec;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c obeys, agent-tell.c tells
- * applications and agent-notice.c people.
+ * The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c and agent-range.c obey,
+ * agent-tell.c tells applications and agent-notice.c people.
  */
 
 #include "agent/agent.h"
@@ -47,6 +47,8 @@ struct Agent {
         Heaviest *heaviest; /* NULL: no cgroup v2 */
         uint64_t marked_usec, noticed_usec, noticed_oom_kills;
 
+        bool range_orphaned; /* the session that asked for the range under way is over */
+
         bool psi_triggered;
         uint64_t everything_usec; /* when every file was last read */
         uint64_t report_interval_usec;
@@ -72,6 +74,16 @@ void agent_notice_open(Agent *agent);
 void agent_notice_mark(Agent *agent);
 void agent_notice_ask(Agent *agent);
 void agent_notice_oom(Agent *agent);
+
+/* A command's answer. */
+void agent_answer(Agent *agent, const MessageCommandResult *result);
+
+/* OfflineRange and OnlineRange, from their checks to their end. */
+void agent_range(Agent *agent, const MessageRange *command, bool back);
+void agent_on_range(const BlockRangeResult *result, void *userdata);
+
+/* Takes nothing more, and brings back what was taken: the guest needs it, or nobody is there who asked for it. */
+void agent_stop_range(Agent *agent, bool orphaned);
 
 /* Says how things are, whatever was said before. */
 void agent_report_now(Agent *agent);

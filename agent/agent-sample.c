@@ -25,8 +25,14 @@
 #define REPORT_FLIGHT_USEC (50 * USEC_PER_MSEC)
 #define REPORT_URGENT_USEC (100 * USEC_PER_MSEC)
 
+/* Memory is on its way out. */
+static bool agent_in_flight(const Agent *agent) {
+        return shrinker_in_flight(agent->shrinker) ||
+               (agent->blocks && block_service_is_ranging(agent->blocks));
+}
+
 static uint64_t agent_report_interval_usec(const Agent *agent) {
-        if (shrinker_in_flight(agent->shrinker))
+        if (agent_in_flight(agent))
                 return REPORT_FLIGHT_USEC;
         if (agent->demand.urgency >= URGENCY_HIGH || agent->grow.open)
                 return REPORT_URGENT_USEC;
@@ -36,7 +42,7 @@ static uint64_t agent_report_interval_usec(const Agent *agent) {
 static uint64_t agent_sample_interval_usec(const Agent *agent) {
         uint64_t usec = agent->demand.next_sample_usec;
 
-        if (shrinker_in_flight(agent->shrinker))
+        if (agent_in_flight(agent))
                 usec = u64_min(usec, SAMPLE_SHRINK_USEC);
         if (agent->grow.open)
                 usec = u64_min(usec, SAMPLE_GROW_USEC);
@@ -48,7 +54,7 @@ static void agent_look(Agent *agent) {
         uint64_t now_usec = 0;
 
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
-        if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || shrinker_in_flight(agent->shrinker))
+        if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || agent_in_flight(agent))
                 what |= SNAPSHOT_HAS_VMSTAT;
         if (agent->demand.walk_cgroups)
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_CGROUPS;
@@ -58,6 +64,7 @@ static void agent_look(Agent *agent) {
         }
 
         sampler_read(agent->sampler, what, &agent->snapshot);
+        agent->snapshot.offlining_bytes = agent->blocks ? block_service_offlining_bytes(agent->blocks) : 0;
         agent->snapshot.psi_triggered = agent->psi_triggered;
         agent->psi_triggered = false;
         agent->demand = demand_step(&agent->demand_config, &agent->demand_state, &agent->snapshot);
@@ -155,6 +162,7 @@ static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
         log_notice("Shrink %" PRIu64 " vetoed: %s of %" PRIu64 " in %" PRIu64 " ms", id,
                    shrink_evidence_to_string(plan->evidence), plan->evidence_amount,
                    plan->latency_usec / USEC_PER_MSEC);
+        agent_stop_range(agent, false);
         agent_alarm(agent, id);
         agent_tell(agent, HISTORY_VETO, 0, id, "");
 }
@@ -202,6 +210,7 @@ void agent_sample(Agent *agent) {
         agent_watch_growth(agent);
 
         if (agent->demand.rose) {
+                agent_stop_range(agent, false);
                 agent_alarm(agent, 0);
                 agent_report_now(agent);
                 agent_notice_ask(agent);

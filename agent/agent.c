@@ -70,7 +70,8 @@ static int agent_new_blocks(Agent *agent) {
         };
         int r;
 
-        r = block_service_new(agent->event, agent->root, &config, agent_on_block, agent, &agent->blocks);
+        r = block_service_new(agent->event, agent->root, &config, agent_on_block, agent_on_range, agent,
+                              &agent->blocks);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)

@@ -203,6 +203,14 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
         }
 }
 
+RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t bytes, const Snapshot *now,
+                                   const Demand *demand) {
+        assert(shrinker);
+        assert(now);
+        assert(demand);
+        return shrink_check_range(&shrinker->config, &shrinker->state, id, bytes, now, demand);
+}
+
 void shrinker_reset(Shrinker *shrinker) {
         assert(shrinker);
 

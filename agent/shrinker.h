@@ -42,6 +42,10 @@ void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, c
 void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand);
 void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *demand);
 
+/* Whether bytes may be taken offline by the command id: REFUSAL_NONE, or why not. */
+RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t bytes, const Snapshot *now,
+                                   const Demand *demand);
+
 /* The session is lost: ends the conversation without a word. */
 void shrinker_reset(Shrinker *shrinker);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The text: the boot's id, then one line "NUMBER IDENTITY" for each block that is an administrator's. The
+ * The text: the boot's id, then one line "NUMBER IDENTITY" for each block that is an administrator's, and "NUMBER IDENTITY
+ * ZONE" for each that was taken offline at the host's word: "movable", "kernel", or "unknown" where it had none. The
  * identity is the inode of the block's folder, which the kernel draws anew for each block in one boot; so a
  * line can not come to mean a block that was plugged later under the same number.
  *
@@ -26,19 +27,39 @@
 /* 4096 blocks; more would be no administrator. */
 #define TEXT_MAX ((size_t) 256 * 1024)
 
+/* Returns 0 or -EINVAL. */
+static int zone_parse(const char *word, size_t length, Zone *ret) {
+        for (int zone = 0; zone < ZONE_MAX; zone++) {
+                const char *name = zone_to_string((Zone) zone);
+
+                if (length == strlen(name) && memcmp(word, name, length) == 0) {
+                        *ret = (Zone) zone;
+                        return 0;
+                }
+        }
+        return -EINVAL;
+}
+
 static int take_line(const char *line, size_t length, BlockTable *table) {
-        const char *blank = memchr(line, ' ', length);
+        const char *end = line + length, *blank = memchr(line, ' ', length), *second;
         uint64_t number, identity;
+        Zone zone = ZONE_UNKNOWN;
         BlockRecord *record;
 
-        if (!blank || parse_u64(line, (size_t) (blank - line), &number) < 0 ||
-            parse_u64(blank + 1, length - (size_t) (blank - line) - 1, &identity) < 0)
+        if (!blank)
+                return -EINVAL;
+        second = memchr(blank + 1, ' ', (size_t) (end - blank) - 1);
+        if (parse_u64(line, (size_t) (blank - line), &number) < 0 ||
+            parse_u64(blank + 1, (size_t) ((second ? second : end) - blank) - 1, &identity) < 0 ||
+            (second && zone_parse(second + 1, (size_t) (end - second) - 1, &zone) < 0))
                 return -EINVAL;
 
         record = block_table_find(table, number);
         if (record && record->identity == identity && record->state == BLOCK_STATE_OFFLINE) {
                 record->was_online = true;
-                record->administrators = true;
+                record->administrators = !second;
+                record->hosts = second;
+                record->zone = zone;
         }
         return 0;
 }
@@ -115,7 +136,7 @@ static int remove_file(const RootDir *root) {
 
 static bool is_empty(const BlockTable *table) {
         for (size_t i = 0; i < table->n; i++)
-                if (table->records[i].administrators)
+                if (table->records[i].administrators || table->records[i].hosts)
                         return false;
         return true;
 }
@@ -145,8 +166,9 @@ int block_ledger_save(const RootDir *root, const BlockTable *table) {
         for (size_t i = 0; i < table->n; i++) {
                 const BlockRecord *record = &table->records[i];
 
-                if (record->administrators &&
-                    dprintf(fd, "%" PRIu64 " %" PRIu64 "\n", record->number, record->identity) < 0)
+                if ((record->administrators || record->hosts) &&
+                    dprintf(fd, "%" PRIu64 " %" PRIu64 "%s%s\n", record->number, record->identity,
+                            record->hosts ? " " : "", record->hosts ? zone_to_string(record->zone) : "") < 0)
                         return -errno;
         }
         return 0;

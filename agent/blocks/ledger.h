@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Remembers over a restart of the agent which blocks somebody took offline: they look like any block that is
- * still to be onlined. One file, good for one boot.
+ * Remembers over a restart of the agent which blocks somebody took offline, an administrator or the host: they look like
+ * any block that is still to be onlined. One file, good for one boot.
  */
 
 #include <stddef.h>

@@ -4,7 +4,7 @@
  * One look at one block: what sysfs says now against what was known, and what follows from the difference: a fate to be
  * told, a retry, or that the block is to be onlined.
  *
- * A block that goes offline after it was online is an administrator's, whoever that was, and is left alone until
+ * A block that goes offline after it was online, and not at the host's word, is an administrator's, whoever that was, and is left alone until
  * somebody onlines it, also by the next agent of this boot. The kernel's own unplug looks the same for a moment and
  * then removes the block.
  *
@@ -33,8 +33,8 @@ static const uint64_t kind_retry_usec[] = {2 * USEC_PER_MSEC,   10 * USEC_PER_MS
 /* Looks after which a kind that might be another is believed. */
 #define SURE_AFTER_LOOKS 2U
 
-static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction action, Zone zone,
-                   int error) {
+void block_onliner_report(BlockOnliner *onliner, const BlockRecord *record, BlockAction action, Zone zone,
+                          int error) {
         BlockFate fate = {
                 .block = record->number,
                 .action = action,
@@ -51,7 +51,7 @@ static void report(BlockOnliner *onliner, const BlockRecord *record, BlockAction
         onliner->handler(&fate, onliner->userdata);
 }
 
-static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
+int block_onliner_read_kind(BlockOnliner *onliner, BlockRecord *record) {
         bool sure;
         int r;
 
@@ -69,19 +69,20 @@ static int read_kind(BlockOnliner *onliner, BlockRecord *record) {
 void block_onliner_gone(BlockOnliner *onliner, BlockRecord *record) {
         BlockRecord copy = *record;
 
-        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
+        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators || record->hosts;
         block_table_remove(&onliner->table, record);
-        report(onliner, &copy, BLOCK_REMOVED, ZONE_UNKNOWN, 0);
+        block_onliner_report(onliner, &copy, BLOCK_REMOVED, ZONE_UNKNOWN, 0);
 }
 
-static void became_online(BlockOnliner *onliner, BlockRecord *record, Zone zone) {
+void block_onliner_became_online(BlockOnliner *onliner, BlockRecord *record, Zone zone) {
         record->state = BLOCK_STATE_ONLINE;
         record->was_online = true;
-        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators;
-        record->administrators = false;
+        onliner->ledger_is_old = onliner->ledger_is_old || record->administrators || record->hosts;
+        record->administrators = record->hosts = false;
+        record->zone = ZONE_UNKNOWN;
         record->n_tries = 0;
         record->error = 0;
-        report(onliner, record, BLOCK_ONLINED, zone, 0);
+        block_onliner_report(onliner, record, BLOCK_ONLINED, zone, 0);
 }
 
 static void retry_later(BlockOnliner *onliner, BlockRecord *record, const uint64_t *ladder, size_t n_ladder,
@@ -94,12 +95,12 @@ static void retry_later(BlockOnliner *onliner, BlockRecord *record, const uint64
 
 static void tell_seen(BlockOnliner *onliner, BlockRecord *record) {
         if (!record->told)
-                report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
+                block_onliner_report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
         record->told = true;
 }
 
 bool block_onliner_is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
-        int r = record->kind_known ? 0 : read_kind(onliner, record);
+        int r = record->kind_known ? 0 : block_onliner_read_kind(onliner, record);
 
         if (r == -ENOENT) {
                 block_onliner_gone(onliner, record);
@@ -125,7 +126,7 @@ static void written(BlockOnliner *onliner, const BlockWrite *write, uint64_t now
         switch (outcome->result) {
         case BLOCK_ONLINE_DONE:
         case BLOCK_ONLINE_ALREADY:
-                became_online(onliner, record, outcome->zone);
+                block_onliner_became_online(onliner, record, outcome->zone);
                 return;
         case BLOCK_ONLINE_GONE:
                 block_onliner_gone(onliner, record);
@@ -140,7 +141,7 @@ static void written(BlockOnliner *onliner, const BlockWrite *write, uint64_t now
         if (record->error == outcome->error)
                 return; /* said already */
         record->error = outcome->error;
-        report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome->error);
+        block_onliner_report(onliner, record, BLOCK_FAILED, ZONE_UNKNOWN, outcome->error);
 }
 
 void block_onliner_written(BlockOnliner *onliner, const BlockBatch *batch, uint64_t now_usec) {
@@ -157,8 +158,8 @@ static void went_offline(BlockOnliner *onliner, BlockRecord *record) {
         record->administrators = true;
         onliner->ledger_is_old = true;
         record->told = true;
-        (void) read_kind(onliner, record); /* for the report; it may be gone already */
-        report(onliner, record, BLOCK_OFFLINED, ZONE_UNKNOWN, 0);
+        (void) block_onliner_read_kind(onliner, record); /* for the report; it may be gone already */
+        block_onliner_report(onliner, record, BLOCK_OFFLINED, ZONE_UNKNOWN, 0);
 }
 
 /* The block is online and was not when last looked at. */
@@ -166,10 +167,10 @@ static void found_online(BlockOnliner *onliner, BlockRecord *record) {
         Zone zone = ZONE_UNKNOWN;
 
         if (!onliner->quiet) { /* for the report */
-                (void) read_kind(onliner, record);
+                (void) block_onliner_read_kind(onliner, record);
                 (void) block_zone_read(onliner->root, record->number, &zone, NULL);
         }
-        became_online(onliner, record, zone);
+        block_onliner_became_online(onliner, record, zone);
 }
 
 BlockRecord *block_onliner_refresh(BlockOnliner *onliner, BlockRecord *record) {
@@ -205,5 +206,5 @@ BlockRecord *block_onliner_refresh(BlockOnliner *onliner, BlockRecord *record) {
                 went_offline(onliner, record);
                 return NULL;
         }
-        return record->administrators ? NULL : record;
+        return record->administrators || record->hosts ? NULL : record;
 }

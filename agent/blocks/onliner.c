@@ -30,8 +30,16 @@
 
 /* -- the work -------------------------------------------------------------------------------------- */
 
+Zone block_onliner_zone(BlockOnliner *onliner, const BlockRecord *record) {
+        const BlockServiceConfig *config = &onliner->config;
+
+        if (record->zone != ZONE_UNKNOWN)
+                return record->zone;
+        return block_survey_zone(&onliner->survey, record->number, record->kind, config->zone_policy,
+                                 config->zone_ratio_percent);
+}
+
 BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockBatch *ret_batch) {
-        const BlockServiceConfig *config;
         bool more = true;
         size_t n = 0;
 
@@ -41,7 +49,6 @@ BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockBatc
         if (onliner->writing)
                 return BLOCK_TURN_IDLE;
 
-        config = &onliner->config;
         block_survey_expire(&onliner->survey);
         block_table_mark_due(&onliner->table, now_usec);
 
@@ -58,8 +65,7 @@ BlockTurn block_onliner_turn(BlockOnliner *onliner, uint64_t now_usec, BlockBatc
                 ret_batch->writes[n++] = (BlockWrite){
                         .number = record->number,
                         .identity = record->identity,
-                        .zone = block_survey_zone(&onliner->survey, record->number, record->kind,
-                                                  config->zone_policy, config->zone_ratio_percent),
+                        .zone = block_onliner_zone(onliner, record),
                 };
         }
         if (n == 0)

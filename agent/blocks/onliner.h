@@ -14,6 +14,7 @@
 #include "agent/blocks/survey.h"
 #include "agent/blocks/table.h"
 #include "agent/blocks/writer.h"
+#include "agent/policy/offline.h"
 
 typedef struct BlockOnliner {
         const RootDir *root; /* borrowed */
@@ -59,3 +60,13 @@ void block_onliner_save(BlockOnliner *onliner);
 
 /* The batch that a turn asked for has ended. */
 void block_onliner_written(BlockOnliner *onliner, const BlockBatch *batch, uint64_t now_usec);
+
+/*
+ * The blocks of the range that are to be taken offline (back: brought back), lowest first; none may be. Returns REFUSAL_NONE,
+ * or REFUSAL_INVALID where the range has no block, or one that is neither a DIMM's nor virtio-mem's.
+ */
+RefusalReason block_onliner_select(BlockOnliner *onliner, const OfflineRange *range, bool back,
+                                   OfflineBlock blocks[static OFFLINE_BLOCKS_MAX], size_t *ret_n);
+
+/* What came of them: tells, remembers those that went, and looks after those that did not come back. */
+void block_onliner_settle(BlockOnliner *onliner, const OfflineRange *range, bool back, const OfflineRun *run);

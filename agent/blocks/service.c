@@ -20,6 +20,12 @@
 /* Samples and the port go first. */
 #define WORK_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
+typedef enum RangeState {
+        RANGE_NONE,
+        RANGE_DUE, /* as soon as the batch under way has ended */
+        RANGE_RUNNING,
+} RangeState;
+
 struct BlockService {
         sd_event *event; /* referenced */
         BlockOnliner onliner;
@@ -29,6 +35,12 @@ struct BlockService {
         sd_event_source *work; /* on while blocks are to be looked at */
         sd_event_source *timer;
         uint64_t rescan_usec, rescan_at_usec;
+
+        BlockRangeHandler range_handler;
+        void *userdata; /* borrowed */
+        RangeState range_state;
+        BlockRangeCommand range;
+        OfflineRange range_blocks;
 };
 
 static uint64_t now_usec(const BlockService *service) {
@@ -48,9 +60,49 @@ static void arm_timer(BlockService *service) {
         (void) sd_event_source_set_enabled(service->timer, SD_EVENT_ONESHOT);
 }
 
+static void end_range(BlockService *service, int error, uint64_t bytes) {
+        BlockRangeResult result = {.command = service->range, .error = error, .bytes = bytes};
+
+        service->range_state = RANGE_NONE;
+        service->range_handler(&result, service->userdata);
+}
+
+/* Chosen anew: the batch that it had to wait for may have moved some of its blocks. */
+static void begin_range(BlockService *service) {
+        const BlockRangeCommand *range = &service->range;
+        size_t n;
+
+        if (block_onliner_select(&service->onliner, &service->range_blocks, range->back,
+                                 block_writer_range(service->writer), &n) != REFUSAL_NONE) {
+                end_range(service, ENOENT, 0);
+                return;
+        }
+        service->range_state = RANGE_RUNNING;
+        block_writer_start_range(service->writer, n, range->back,
+                                 u64_min(range->deadline_usec, now_usec(service) + OFFLINE_MOST_USEC));
+}
+
+static void on_ranged(const OfflineRun *run, void *userdata) {
+        BlockService *service = userdata;
+        bool back = service->range.back;
+        size_t n = back ? offline_count(run, OFFLINE_RESTORED)
+                        : offline_count(run, OFFLINE_TAKEN) + offline_count(run, OFFLINE_LOST);
+
+        block_onliner_settle(&service->onliner, &service->range_blocks, back, run);
+        wake(service);
+        end_range(service, run->error, u64_mul(n, service->onliner.survey.block_size_bytes));
+}
+
 static int on_work(sd_event_source *source, void *userdata) {
         BlockService *service = userdata;
         BlockBatch batch;
+
+        if (service->range_state == RANGE_DUE && !block_writer_is_busy(service->writer))
+                begin_range(service);
+        if (service->range_state != RANGE_NONE) { /* its end wakes us */
+                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
+        }
 
         switch (block_onliner_turn(&service->onliner, now_usec(service), &batch)) {
         case BLOCK_TURN_MORE:
@@ -78,6 +130,8 @@ static void on_written(const BlockBatch *batch, void *userdata) {
         block_onliner_written(&service->onliner, batch, now_usec(service));
         wake(service);
 }
+
+static const BlockWriterHandlers writer_handlers = {.written = on_written, .ranged = on_ranged};
 
 static void rescan(BlockService *service) {
         int r;
@@ -142,7 +196,8 @@ static int add_sources(BlockService *service) {
 }
 
 int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,
-                      BlockServiceHandler handler, void *userdata, BlockService **ret) {
+                      BlockServiceHandler handler, BlockRangeHandler range_handler, void *userdata,
+                      BlockService **ret) {
         _cleanup_(block_service_freep) BlockService *service = NULL;
         int r;
 
@@ -150,15 +205,18 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         assert(root);
         assert(config);
         assert(handler);
+        assert(range_handler);
         assert(ret);
 
         service = calloc(1, sizeof(*service));
         if (!service)
                 return -ENOMEM;
         service->event = sd_event_ref(event);
+        service->range_handler = range_handler;
+        service->userdata = userdata;
         service->onliner.survey.zoneinfo = PROCFILE_NULL;
 
-        r = block_writer_new(event, root, WORK_PRIORITY, on_written, service, &service->writer);
+        r = block_writer_new(event, root, WORK_PRIORITY, &writer_handlers, service, &service->writer);
         if (r < 0)
                 return r;
         r = block_monitor_new(event, root, config->source, on_hint, service, &service->monitor);
@@ -206,6 +264,65 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
 void block_service_want_kernel_zone(BlockService *service, bool wanted) {
         assert(service);
         service->onliner.survey.kernel_wanted = wanted;
+}
+
+RefusalReason block_service_check_range(BlockService *service, const BlockRangeCommand *command,
+                                        uint64_t *ret_bytes) {
+        uint64_t block_size_bytes;
+        RefusalReason reason;
+        OfflineRange range;
+        size_t n;
+
+        assert(service);
+        assert(command);
+        assert(ret_bytes);
+
+        if (service->range_state != RANGE_NONE)
+                return REFUSAL_UNSETTLED;
+        block_size_bytes = service->onliner.survey.block_size_bytes;
+        if (!offline_range(command->address, command->bytes, block_size_bytes, &range))
+                return REFUSAL_INVALID;
+        reason = block_onliner_select(&service->onliner, &range, command->back,
+                                      block_writer_range(service->writer), &n);
+        if (reason == REFUSAL_NONE)
+                *ret_bytes = u64_mul(n, block_size_bytes);
+        return reason;
+}
+
+void block_service_start_range(BlockService *service, const BlockRangeCommand *command) {
+        bool valid;
+
+        assert(service);
+        assert(command);
+        assert(service->range_state == RANGE_NONE);
+
+        valid = offline_range(command->address, command->bytes, service->onliner.survey.block_size_bytes,
+                              &service->range_blocks);
+        assert(valid);
+        (void) valid;
+        service->range = *command;
+        service->range_state = RANGE_DUE;
+        wake(service);
+}
+
+void block_service_cancel_range(BlockService *service) {
+        assert(service);
+
+        service->range.deadline_usec = 0; /* if it has not begun */
+        if (service->range_state == RANGE_RUNNING)
+                block_writer_cancel_range(service->writer);
+}
+
+bool block_service_is_ranging(const BlockService *service) {
+        assert(service);
+        return service->range_state != RANGE_NONE;
+}
+
+uint64_t block_service_offlining_bytes(const BlockService *service) {
+        assert(service);
+        return service->range_state == RANGE_RUNNING && !service->range.back
+                       ? service->onliner.survey.block_size_bytes
+                       : 0;
 }
 
 uint64_t block_service_block_size_bytes(const BlockService *service) {

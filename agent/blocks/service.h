@@ -35,8 +35,22 @@ typedef struct BlockFate {
         uint64_t latency_usec; /* since the block was first seen */
 } BlockFate;
 
+/* A range of memory that the host names: take its blocks offline, or bring back those that were. */
+typedef struct BlockRangeCommand {
+        bool back;
+        uint64_t id, address, bytes;
+        uint64_t deadline_usec; /* CLOCK_MONOTONIC */
+} BlockRangeCommand;
+
+typedef struct BlockRangeResult {
+        BlockRangeCommand command;
+        int error;      /* errno, positive: all is as it was, but for bytes; 0 = done */
+        uint64_t bytes; /* of blocks that changed sides */
+} BlockRangeResult;
+
 /* Called from the loop only. The service may not be freed inside. */
 typedef void (*BlockServiceHandler)(const BlockFate *fate, void *userdata);
+typedef void (*BlockRangeHandler)(const BlockRangeResult *result, void *userdata);
 
 typedef struct BlockService BlockService;
 
@@ -46,7 +60,8 @@ typedef struct BlockService BlockService;
  * Returns 0, -ENOENT where the kernel has no memory hotplug, or -errno.
  */
 int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,
-                      BlockServiceHandler handler, void *userdata, BlockService **ret);
+                      BlockServiceHandler handler, BlockRangeHandler range_handler, void *userdata,
+                      BlockService **ret);
 BlockService *block_service_free(BlockService *service);
 DEFINE_CLEANUP_FUNC(BlockService, block_service_free)
 
@@ -55,6 +70,23 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
 
 /* Whether the memory that is awaited was asked for the kernel's zones: blocks onlined from now on go there by AUTO. */
 void block_service_want_kernel_zone(BlockService *service, bool wanted);
+
+/*
+ * Whether the command could be carried out, and how many bytes it would move. Returns REFUSAL_NONE, REFUSAL_INVALID, or
+ * REFUSAL_UNSETTLED while another is.
+ */
+RefusalReason block_service_check_range(BlockService *service, const BlockRangeCommand *command,
+                                        uint64_t *ret_bytes);
+
+/* Carries out what was just checked, and tells what came of it; 5 s at most, and the time to bring back what was taken. */
+void block_service_start_range(BlockService *service, const BlockRangeCommand *command);
+
+/* Ends it soon: what was taken comes back. */
+void block_service_cancel_range(BlockService *service);
+bool block_service_is_ranging(const BlockService *service);
+
+/* Of the block that is on its way out just now: its pages may be missing in MemAvailable and not yet in MemTotal. 0 = none. */
+uint64_t block_service_offlining_bytes(const BlockService *service);
 
 uint64_t block_service_block_size_bytes(const BlockService *service);
 

@@ -23,6 +23,8 @@ typedef struct BlockRecord {
         bool told;           /* BLOCK_SEEN, or need not be */
         bool was_online;     /* since we know it */
         bool administrators; /* went offline after that, by somebody else's will */
+        bool hosts;          /* was taken offline at the host's word, for its DIMM to be removed */
+        Zone zone;           /* that it had then, to come back to; ZONE_UNKNOWN = none */
         unsigned n_tries;    /* attempts to online, or looks for its kind, since the last success */
         int error;           /* of the last attempt, positive; 0 = none */
         uint64_t first_seen_usec;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Carries out block_online() beside the loop, a batch of blocks at a time. */
+/*
+ * Carries out block_online() beside the loop, a batch of blocks at a time, and takes ranges offline or brings them back.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
 #include "agent/blocks/block.h"
+#include "agent/policy/offline.h"
 #include "common/macro.h"
 #include "common/rootdir.h"
 
@@ -27,17 +30,29 @@ typedef struct BlockBatch {
 
 typedef struct BlockWriter BlockWriter;
 
-/* From the loop, when the writes have ended. The writer may not be freed inside; a next batch may be started. */
-typedef void (*BlockWriterHandler)(const BlockBatch *batch, void *userdata);
+/* From the loop, when the writes have ended. The writer may not be freed inside; a next job may be started. */
+typedef struct BlockWriterHandlers {
+        void (*written)(const BlockBatch *batch, void *userdata);
+        void (*ranged)(const OfflineRun *run, void *userdata);
+} BlockWriterHandlers;
 
-/* root is borrowed for the writer's life. priority is that of the handler's source. Returns 0 or -errno. */
-int block_writer_new(sd_event *event, const RootDir *root, int64_t priority, BlockWriterHandler handler,
-                     void *userdata, BlockWriter **ret);
+/* root and handlers are borrowed for the writer's life. priority is that of the handlers' source. Returns 0 or -errno. */
+int block_writer_new(sd_event *event, const RootDir *root, int64_t priority,
+                     const BlockWriterHandlers *handlers, void *userdata, BlockWriter **ret);
 
 /* Waits for a write that is under way, as the kernel does not let it be cut short; the rest of its batch is left. */
 BlockWriter *block_writer_free(BlockWriter *writer);
 DEFINE_CLEANUP_FUNC(BlockWriter, block_writer_free)
 
-/* Asserts that no write is under way. batch is copied. */
+/* Each asserts that no write is under way. batch is copied. */
 void block_writer_start(BlockWriter *writer, const BlockBatch *batch);
+
+/*
+ * Has the range's blocks taken offline, or back: as offline_begin(). They stand in block_writer_range(), which is the caller's
+ * to fill while no range is under way. At the deadline (CLOCK_MONOTONIC), or cancelled, what was taken comes back.
+ */
+OfflineBlock *block_writer_range(BlockWriter *writer);
+void block_writer_start_range(BlockWriter *writer, size_t n, bool back, uint64_t deadline_usec);
+void block_writer_cancel_range(BlockWriter *writer);
+
 bool block_writer_is_busy(const BlockWriter *writer);

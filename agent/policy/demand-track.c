@@ -73,19 +73,23 @@ static int64_t towards_zero(int64_t x, uint64_t bytes) {
  * Nor is memory that is counted and not there. Before virtio-mem removes a block it takes the block's unplugged pages for
  * managed again, so that offlining can take them off (virtio_mem_fake_offline_going_offline(), Linux 6.1): MemTotal
  * rises by up to a block and falls again, 10 to 40 ms later under TCG, while MemAvailable stands still. In the middle
- * of a shrink that looked like 128 MiB of new workload.
+ * of a shrink that looked like 128 MiB of new workload. A block that is taken offline is the same the other way round: its
+ * free pages are isolated first and leave MemAvailable, and MemTotal only at the end (offline_pages(), Linux 6.1).
  */
 static int64_t growth_of_used(DemandState *state, const DemandView *view, int64_t delta_used) {
         int64_t growth = towards_zero(delta_used, u64_scale(magnitude(view->resized), 27, 1000));
-        uint64_t phantom = 0;
+        uint64_t phantom = 0, offlining = view->now.offlining_bytes;
 
         if (view->now.now_usec - state->phantom_usec > PHANTOM_USEC)
                 state->phantom_bytes = 0;
-        if (view->resized > 0 && growth > 0) {
-                phantom = u64_min((uint64_t) growth, (uint64_t) view->resized);
+        if (growth > 0 && (view->resized > 0 || offlining > 0)) {
+                uint64_t most =
+                        offlining > 0 ? u64_sub(offlining, state->phantom_bytes) : (uint64_t) view->resized;
+
+                phantom = u64_min((uint64_t) growth, most);
                 state->phantom_bytes = u64_add(state->phantom_bytes, phantom);
                 state->phantom_usec = view->now.now_usec;
-        } else if (view->resized < 0 && growth < 0) {
+        } else if (growth < 0 && (view->resized < 0 || offlining > 0)) {
                 phantom = u64_min(magnitude(growth), state->phantom_bytes);
                 state->phantom_bytes -= phantom;
         }

@@ -32,7 +32,12 @@ void shrink_follow_usable(ShrinkState *state, const Snapshot *now) {
 }
 
 uint64_t shrink_workload_bytes(const ShrinkState *state, const Snapshot *now) {
-        return u64_sub(u64_min(snapshot_usable_bytes(now), state->least_usable_bytes), now->available_bytes);
+        uint64_t used =
+                u64_sub(u64_min(snapshot_usable_bytes(now), state->least_usable_bytes), now->available_bytes);
+        uint64_t most = u64_max(state->u0_bytes, state->used_at_offer_bytes);
+
+        /* What is missing while a block goes offline is that block's, as far as it can be: the rest is the workload's. */
+        return u64_max(u64_sub(used, now->offlining_bytes), u64_min(used, most));
 }
 
 /* U0 and the offer's U have to be exceeded by V and by what the resize itself may have moved (shrink.md section 3). */

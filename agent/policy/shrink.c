@@ -106,18 +106,23 @@ static RefusalReason check_ask(const ShrinkState *state, const ShrinkAsk *ask, c
         return REFUSAL_NONE;
 }
 
-/* Whether the guest can do without the bytes. Within a resize, growth since it began counts as pressure. */
-static RefusalReason check_room(const ShrinkState *state, const Snapshot *now, const Demand *demand,
-                                uint64_t margin) {
-        uint64_t left = u64_sub(snapshot_usable_bytes(now), state->ask.bytes);
-
-        if (demand->urgency != URGENCY_NONE || shrink_workload_grew(state, now, state->ask.bytes))
+/* Whether the guest can do without the bytes. */
+static RefusalReason check_bytes(uint64_t bytes, const Snapshot *now, const Demand *demand, uint64_t margin) {
+        if (demand->urgency != URGENCY_NONE)
                 return REFUSAL_PRESSURE;
-        if (left < demand->floor_bytes)
+        if (u64_sub(snapshot_usable_bytes(now), bytes) < demand->floor_bytes)
                 return REFUSAL_FLOOR;
-        if (u64_sub(now->available_bytes, state->ask.bytes) < margin)
+        if (u64_sub(now->available_bytes, bytes) < margin)
                 return REFUSAL_MARGIN;
         return REFUSAL_NONE;
+}
+
+/* The same within a resize, where growth since it began counts as pressure. */
+static RefusalReason check_room(const ShrinkState *state, const Snapshot *now, const Demand *demand,
+                                uint64_t margin) {
+        if (shrink_workload_grew(state, now, state->ask.bytes))
+                return REFUSAL_PRESSURE;
+        return check_bytes(state->ask.bytes, now, demand, margin);
 }
 
 /* Takes U0 for a resize that is new. Returns how long the last one still has to settle; 0: U0 is there. */
@@ -197,6 +202,25 @@ ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Sn
         if (bytes == 0 || (in_vain && bytes < state->ask.bytes))
                 return refuse_and_hold(config, state, REFUSAL_NOT_FREED, now, acceptable);
         return offer(state, now, bytes, acceptable);
+}
+
+RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state, uint64_t id, uint64_t bytes,
+                                 const Snapshot *now, const Demand *demand) {
+        uint64_t margin = margin_of(config, now, demand);
+
+        shrink_follow_usable(state, now);
+        if (now->total_bytes == 0)
+                return REFUSAL_UNSUPPORTED;
+        if (now->now_usec < state->held_until_usec)
+                return REFUSAL_HELD;
+        /* In the middle of another conversation, or of the reclaim of its own. */
+        if (state->open && (state->ask.id != id || !state->offered))
+                return REFUSAL_UNSETTLED;
+        if (!state->open && now->now_usec - state->settled_usec < SETTLE_USEC)
+                return REFUSAL_UNSETTLED;
+        if (state->open && shrink_workload_grew(state, now, bytes))
+                return REFUSAL_PRESSURE;
+        return check_bytes(bytes, now, demand, margin);
 }
 
 void shrink_reset(ShrinkState *state) {

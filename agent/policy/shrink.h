@@ -99,5 +99,12 @@ ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Sn
 /* On every sample. Returns any verdict but SHRINK_RECLAIM, SHRINK_OFFERED, SHRINK_REFUSED. */
 ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now);
 
+/*
+ * Whether bytes may be taken offline at the host's word, at once and as a whole. id: of the command; where it is that of a
+ * resize, its step must have been offered. Returns REFUSAL_NONE or why not.
+ */
+RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state, uint64_t id, uint64_t bytes,
+                                 const Snapshot *now, const Demand *demand);
+
 /* Ends the conversation without a word: session lost. */
 void shrink_reset(ShrinkState *state);

@@ -29,6 +29,9 @@ typedef struct Snapshot {
         uint64_t swap_total_bytes, swap_free_bytes, swap_cached_bytes;
         uint64_t zram_used_bytes; /* mem_used of zram devices that carry swap; 0 if none */
 
+        /* Of a block that the agent takes offline just now: it may be missing in available and not yet in total. 0 = none. */
+        uint64_t offlining_bytes;
+
         /* The balloon: its size, and whether that is still counted in MemTotal (DEFLATE_ON_OOM). */
         uint64_t balloon_bytes;
         bool balloon_in_total;

@@ -18,7 +18,7 @@ class MachineTree:
     """All files are changed in place and keep their size, as the agent keeps its descriptors."""
 
     def __init__(self, folder: Path, *, total: int = 1024 * MIB, available: int = 700 * MIB, free: int = 200 * MIB,
-                 reclaim: bool = True) -> None:
+                 reclaim: bool = True, online: bool = False, hotplug: bool = True) -> None:
         self.path = folder / "root"
         shutil.copytree(FIXTURE, self.path, symlinks=True)
         random = self.path / "proc/sys/kernel/random"
@@ -40,6 +40,13 @@ class MachineTree:
         self._thread: threading.Thread | None = None
         if reclaim:
             self._serve_reclaim()
+        memory = self.path / "sys/devices/system/memory"
+        if online:
+            for block in memory.glob("memory*"):
+                (block / "state").write_text("online\n", encoding="ascii")
+                (block / "valid_zones").write_text("Movable\n", encoding="ascii")
+        if not hotplug:
+            shutil.rmtree(memory)
 
     def close(self) -> None:
         self._stop.set()

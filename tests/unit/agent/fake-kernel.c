@@ -18,27 +18,37 @@ FakeKernel fake_kernel;
 
 int __wrap_rootdir_write(const RootDir *root, const char *path, const char *text);
 
-static int online(const char *path, const char *text) {
-        bool movable = strcmp(text, "online_movable") == 0;
+static int change(const char *path, const char *text) {
+        bool movable = strcmp(text, "online_movable") == 0, offline = strcmp(text, "offline") == 0;
         char state[32];
         unsigned number;
 
         if (rootdir_read_line(fake_kernel.tree->root, path, state, sizeof(state)) < 0)
                 return -ENOENT;
-        if (strcmp(state, "offline") != 0 || (movable && fake_kernel.no_movable))
+        if ((strcmp(state, "offline") == 0) == offline || (movable && fake_kernel.no_movable))
                 return -EINVAL;
 
         assert_int_equal(sscanf(path, BLOCK_FOLDER "/memory%u/state", &number), 1);
+        if (offline) {
+                fake_kernel_set_state(number, "offline\n", "Normal Movable\n");
+                return 0;
+        }
         fake_kernel_set_state(number, "online\n", movable ? "Movable\n" : "Normal\n");
         return 0;
 }
 
+/* As the kernel's loop over a page that does not go: only a signal ends it. */
+static int hang(void) {
+        return pause() < 0 ? -errno : 0;
+}
+
 int __wrap_rootdir_write(const RootDir *root, const char *path, const char *text) {
+        unsigned number;
         int error;
 
         assert_ptr_equal(root, fake_kernel.tree->root);
         assert_true(strcmp(text, "online_movable") == 0 || strcmp(text, "online_kernel") == 0 ||
-                    strcmp(text, "online") == 0);
+                    strcmp(text, "online") == 0 || strcmp(text, "offline") == 0);
 
         fake_kernel.n_writes++;
         (void) snprintf(fake_kernel.last_path, sizeof(fake_kernel.last_path), "%s", path);
@@ -46,8 +56,11 @@ int __wrap_rootdir_write(const RootDir *root, const char *path, const char *text
         if (fake_kernel.before_write)
                 fake_kernel.before_write(path);
 
+        if (fake_kernel.pinned > 0 && strcmp(text, "offline") == 0 &&
+            sscanf(path, BLOCK_FOLDER "/memory%u/state", &number) == 1 && number == fake_kernel.pinned)
+                return fake_kernel.hangs ? hang() : -EBUSY;
         error = fake_kernel.next_error < FAKE_ERRORS_MAX ? fake_kernel.errors[fake_kernel.next_error++] : 0;
-        return error > 0 ? -error : online(path, text);
+        return error > 0 ? -error : change(path, text);
 }
 
 void fake_kernel_reset(Tree *tree) {

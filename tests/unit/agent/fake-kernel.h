@@ -18,6 +18,8 @@ typedef struct FakeKernel {
         char last_path[128], last_text[32];
         int errors[FAKE_ERRORS_MAX]; /* of the next writes, in order; 0 = none */
         unsigned next_error;
+        unsigned pinned;                        /* this block does not go offline: EBUSY; 0 = none */
+        bool hangs;                             /* and not even that, until a signal comes */
         bool no_movable;                        /* "online_movable" gives EINVAL */
         void (*before_write)(const char *path); /* a race */
 } FakeKernel;

@@ -62,7 +62,8 @@ static void test_ledger_texts(void **state) {
         static const struct {
                 const char *text;
                 int r;
-                bool taken; /* block 7 of identity 70 */
+                bool taken; /* block 7 of identity 70 is an administrator's */
+                bool hosts; /* or the host's, in Movable */
         } texts[] = {
                 {"", 0, false},
                 {"boot\n", 0, false},
@@ -76,6 +77,11 @@ static void test_ledger_texts(void **state) {
                 {"boot\n\n7 70\n", -EINVAL, false},
                 {"boot\n7\n", -EINVAL, false},
                 {"boot\n7 70 1\n", -EINVAL, false},
+                {"boot\n7 70 movable\n", 0, false, true},
+                {"boot\n7 71 movable\n", 0, false, false},
+                {"boot\n7 70 movabl\n", -EINVAL, false},
+                {"boot\n7 70 \n", -EINVAL, false},
+                {"boot\n7 70 movable kernel\n", -EINVAL, false},
                 {"boot\n-7 70\n", -EINVAL, false},
                 {"boot\n7 99999999999999999999\n", -EINVAL, false},
         };
@@ -86,7 +92,8 @@ static void test_ledger_texts(void **state) {
 
                 assert_non_null(record);
                 if (block_ledger_parse(texts[i].text, strlen(texts[i].text), "boot", &table) != texts[i].r ||
-                    record->administrators != texts[i].taken)
+                    record->administrators != texts[i].taken || record->hosts != texts[i].hosts ||
+                    record->zone != (texts[i].hosts ? ZONE_MOVABLE : ZONE_UNKNOWN))
                         fail_msg("\"%s\"", texts[i].text);
                 block_table_done(&table);
         }

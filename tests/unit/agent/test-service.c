@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "agent/blocks/block.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "fake-kernel.h"
@@ -26,8 +27,11 @@ typedef struct Stage {
         Tree *tree;
         sd_event *event;
         BlockService *service;
-        unsigned n_onlined, n_failed, n_removed;
+        uint64_t rescan_usec;
+        unsigned n_onlined, n_offlined, n_failed, n_removed;
         uint64_t last_block, last_latency_usec;
+        unsigned n_ranged;
+        BlockRangeResult range; /* the last */
 } Stage;
 
 static void on_fate(const BlockFate *fate, void *userdata) {
@@ -36,27 +40,46 @@ static void on_fate(const BlockFate *fate, void *userdata) {
 
         block_service_counts(stage->service, &online, &offline); /* may be asked from here */
         stage->n_onlined += fate->action == BLOCK_ONLINED;
+        stage->n_offlined += fate->action == BLOCK_OFFLINED;
         stage->n_failed += fate->action == BLOCK_FAILED;
         stage->n_removed += fate->action == BLOCK_REMOVED;
         stage->last_block = fate->block;
         stage->last_latency_usec = fate->latency_usec;
 }
 
-static Stage *stage_new(uint64_t rescan_usec) {
+static void on_range(const BlockRangeResult *result, void *userdata) {
+        Stage *stage = userdata;
+
+        stage->n_ranged++;
+        stage->range = *result;
+}
+
+static void stage_start(Stage *stage) {
         const BlockServiceConfig config = {.online = true,
                                            .zone_ratio_percent = 301,
                                            .source = BLOCK_MONITOR_KERNEL,
-                                           .rescan_usec = rescan_usec};
+                                           .rescan_usec = stage->rescan_usec};
+
+        assert_int_equal(block_service_new(stage->event, stage->tree->root, &config, on_fate, on_range, stage,
+                                           &stage->service),
+                         0);
+}
+
+static Stage *stage_new(uint64_t rescan_usec) {
         Stage *stage = calloc(1, sizeof(*stage));
 
         assert_non_null(stage);
+        stage->rescan_usec = rescan_usec;
         stage->tree = tree_new("debian12-6.1");
         fake_kernel_reset(stage->tree);
         assert_int_equal(sd_event_new(&stage->event), 0);
-        assert_int_equal(block_service_new(stage->event, stage->tree->root, &config, on_fate, stage,
-                                           &stage->service),
-                         0);
+        stage_start(stage);
         return stage;
+}
+
+static void stage_restart(Stage *stage) {
+        stage->service = block_service_free(stage->service);
+        stage_start(stage);
 }
 
 static Stage *stage_free(Stage *stage) {
@@ -177,11 +200,228 @@ static void test_idle(void **state) {
         assert_true(n_turns < 10);
 }
 
+/* -- ranges: the recorded guest's DIMM is blocks 64 and 65 ------------------------------------------ */
+
+#define BLOCK (128 * MIB)
+
+static BlockRangeCommand dimm(bool back, uint64_t patience_usec) {
+        return (BlockRangeCommand){
+                .back = back,
+                .id = 7,
+                .address = 64 * BLOCK,
+                .bytes = 2 * BLOCK,
+                .deadline_usec = clock_monotonic_usec() + patience_usec,
+        };
+}
+
+static void assert_block(Stage *stage, uint64_t number, BlockState state, Zone zone) {
+        BlockState is;
+        Zone has;
+
+        assert_int_equal(block_state_read(stage->tree->root, number, &is), 0);
+        assert_int_equal(is, state);
+        if (state != BLOCK_STATE_ONLINE)
+                return;
+        assert_int_equal(block_zone_read(stage->tree->root, number, &has, NULL), 0);
+        assert_int_equal(has, zone);
+}
+
+/* All online, the DIMM in zones that no policy would choose for it. */
+static Stage *stage_new_online(void) {
+        Stage *stage = stage_new(20 * USEC_PER_MSEC);
+
+        run_until(stage, &stage->n_onlined, 4);
+        fake_kernel_set_state(64, "online\n", "Movable\n");
+        fake_kernel_set_state(65, "online\n", "Normal\n");
+        run_quiet(stage, 20);
+        stage->n_onlined = stage->n_offlined = 0;
+        return stage;
+}
+
+static void run_range(Stage *stage, const BlockRangeCommand *command, uint64_t bytes) {
+        uint64_t would_move;
+        unsigned n = stage->n_ranged;
+
+        assert_int_equal(block_service_check_range(stage->service, command, &would_move), REFUSAL_NONE);
+        assert_int_equal(would_move, bytes);
+        block_service_start_range(stage->service, command);
+        assert_true(block_service_is_ranging(stage->service));
+        assert_int_equal(block_service_check_range(stage->service, command, &would_move), REFUSAL_UNSETTLED);
+        run_until(stage, &stage->n_ranged, n + 1);
+        assert_false(block_service_is_ranging(stage->service));
+        assert_int_equal(stage->range.command.id, 7);
+}
+
+static void test_range(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, USEC_PER_SEC), back = dimm(true, USEC_PER_SEC);
+
+        run_range(stage, &take, 2 * BLOCK);
+        assert_int_equal(stage->range.error, 0);
+        assert_int_equal(stage->range.bytes, 2 * BLOCK);
+        assert_block(stage, 64, BLOCK_STATE_OFFLINE, ZONE_UNKNOWN);
+        assert_block(stage, 65, BLOCK_STATE_OFFLINE, ZONE_UNKNOWN);
+        assert_int_equal(stage->n_offlined, 2);
+        assert_int_equal(stage->last_block,
+                         65); /* told lowest first; taken highest first is test-offline's */
+
+        /* The onliner leaves them alone, however often it looks. */
+        run_quiet(stage, 60);
+        assert_int_equal(stage->n_onlined, 0);
+        run_range(stage, &take, 0); /* all are where they should be */
+        assert_int_equal(stage->range.error, 0);
+        assert_int_equal(stage->range.bytes, 0);
+
+        run_range(stage, &back, 2 * BLOCK);
+        assert_int_equal(stage->range.error, 0);
+        assert_int_equal(stage->range.bytes, 2 * BLOCK);
+        assert_block(stage, 64, BLOCK_STATE_ONLINE, ZONE_MOVABLE);
+        assert_block(stage, 65, BLOCK_STATE_ONLINE, ZONE_KERNEL);
+        assert_int_equal(stage->n_onlined, 2);
+        run_range(stage, &back, 0);
+}
+
+static void test_range_is_the_hosts_over_a_restart(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, USEC_PER_SEC), back = dimm(true, USEC_PER_SEC);
+
+        tree_write(stage->tree, "proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n");
+        tree_write(stage->tree, "run/lock", "");
+        run_range(stage, &take, 2 * BLOCK);
+        run_quiet(stage, 5); /* the ledger is written when all is quiet */
+        stage_restart(stage);
+        run_quiet(stage, 60);
+        assert_int_equal(stage->n_onlined, 0);
+        run_range(stage, &back, 2 * BLOCK);
+        assert_block(stage, 64, BLOCK_STATE_ONLINE, ZONE_MOVABLE);
+        assert_block(stage, 65, BLOCK_STATE_ONLINE, ZONE_KERNEL);
+}
+
+/* Gone with its DIMM; what comes under its number later is another. */
+static void test_range_is_removed(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, USEC_PER_SEC);
+
+        run_range(stage, &take, 2 * BLOCK);
+        fake_kernel_remove_block(64);
+        fake_kernel_remove_block(65);
+        run_until(stage, &stage->n_removed, 2);
+        fake_kernel_add_block(64, "PNP0C80:00");
+        run_until(stage, &stage->n_onlined, 1);
+}
+
+static void test_range_pinned(void **state) {
+        static const struct {
+                unsigned pinned;
+                bool hangs;
+                uint64_t patience_usec;
+                int error;
+        } table[] = {
+                {64, false, USEC_PER_SEC, EBUSY},
+                {65, false, USEC_PER_SEC, EBUSY},
+                {64, true, 200 * USEC_PER_MSEC, EINTR}, /* the kernel goes on for ever: a signal ends it */
+                {65, true, 0, ECANCELED},               /* too late to begin at all */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                _cleanup_(stage_freep) Stage *stage = stage_new_online();
+                BlockRangeCommand take = dimm(false, table[i].patience_usec);
+
+                fake_kernel.pinned = table[i].pinned;
+                fake_kernel.hangs = table[i].hangs;
+                run_range(stage, &take, 2 * BLOCK);
+                assert_true(stage->range.error == table[i].error || (i == 3 && stage->range.error == EINTR));
+                assert_int_equal(stage->range.bytes, 0);
+                assert_block(stage, 64, BLOCK_STATE_ONLINE, ZONE_MOVABLE);
+                assert_block(stage, 65, BLOCK_STATE_ONLINE, ZONE_KERNEL);
+                run_quiet(stage, 20);
+                assert_int_equal(stage->n_offlined, 0); /* nothing has changed */
+                assert_int_equal(stage->n_onlined, 0);
+        }
+}
+
+static void test_range_cancelled(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, 60 * USEC_PER_SEC);
+        uint64_t bytes, begin = clock_monotonic_usec();
+
+        fake_kernel.pinned = 64;
+        fake_kernel.hangs = true;
+        assert_int_equal(block_service_check_range(stage->service, &take, &bytes), REFUSAL_NONE);
+        block_service_start_range(stage->service, &take);
+        while (block_service_offlining_bytes(stage->service) == 0)
+                run_quiet(stage, 1);
+        assert_int_equal(block_service_offlining_bytes(stage->service), BLOCK);
+        block_service_cancel_range(stage->service);
+        run_until(stage, &stage->n_ranged, 1);
+        assert_true(clock_monotonic_usec() - begin < 4 * USEC_PER_SEC);
+        assert_int_not_equal(stage->range.error, 0);
+        assert_block(stage, 65, BLOCK_STATE_ONLINE, ZONE_KERNEL);
+        assert_int_equal(block_service_offlining_bytes(stage->service), 0);
+
+        /* The service ends in the middle of one: it does not wait for the kernel. */
+        block_service_start_range(stage->service, &take);
+        while (block_service_offlining_bytes(stage->service) == 0)
+                run_quiet(stage, 1);
+}
+
+/* What does not come back is the onliner's again, to the zone that it had. */
+static void test_range_lost(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, USEC_PER_SEC);
+
+        fake_kernel.pinned = 64;
+        fake_kernel.next_error = 0;
+        memcpy(fake_kernel.errors, (int[]){0, ENOMEM}, 2 * sizeof(int)); /* offline 65, online 65 */
+        run_range(stage, &take, 2 * BLOCK);
+        assert_int_equal(stage->range.error, EBUSY);
+        assert_int_equal(stage->range.bytes, BLOCK);
+        assert_int_equal(stage->n_offlined, 1);
+        run_until(stage, &stage->n_onlined, 1);
+        assert_block(stage, 65, BLOCK_STATE_ONLINE, ZONE_KERNEL);
+}
+
+static void test_range_refused(void **state) {
+        static const struct {
+                uint64_t first, n, odd_bytes;
+        } ranges[] = {
+                {0, 1, 0},     /* boot memory */
+                {3, 2, 0},     /* and what is not there */
+                {500, 4, 0},   /* nothing is there */
+                {64, 2, MIB},  /* not whole blocks */
+                {64, 0, 0},    /* nothing */
+                {64, 4096, 0}, /* more than any DIMM has */
+        };
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+
+        for (size_t i = 0; i < ELEMENTSOF(ranges); i++) {
+                BlockRangeCommand command = {
+                        .address = ranges[i].first * BLOCK,
+                        .bytes = ranges[i].n * BLOCK + ranges[i].odd_bytes,
+                        .deadline_usec = USEC_INFINITY,
+                };
+                uint64_t bytes;
+
+                if (block_service_check_range(stage->service, &command, &bytes) != REFUSAL_INVALID)
+                        fail_msg("range %zu", i);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_start),      cmocka_unit_test(test_slow_timer),
-                cmocka_unit_test(test_retry),      cmocka_unit_test(test_configure),
-                cmocka_unit_test(test_slow_write), cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_start),
+                cmocka_unit_test(test_slow_timer),
+                cmocka_unit_test(test_retry),
+                cmocka_unit_test(test_configure),
+                cmocka_unit_test(test_slow_write),
+                cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_range),
+                cmocka_unit_test(test_range_is_the_hosts_over_a_restart),
+                cmocka_unit_test(test_range_is_removed),
+                cmocka_unit_test(test_range_pinned),
+                cmocka_unit_test(test_range_cancelled),
+                cmocka_unit_test(test_range_lost),
+                cmocka_unit_test(test_range_refused),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);

@@ -102,10 +102,80 @@ static void test_block_on_its_way_out(void **unused) {
         assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
 }
 
+/*
+ * A DIMM of two blocks goes offline at the host's word: each block's pages leave MemAvailable before they leave MemTotal,
+ * and the bytes are confirmed. A process that grows meanwhile is stopped for.
+ */
+static void test_blocks_taken_offline(void **unused) {
+        for (unsigned grows = 0; grows < 2; grows++) {
+                Guest guest;
+
+                guest_init(&guest, 1536, 200, 0);
+                assert_int_equal(guest_ask(&guest, 7, 1, 256), SHRINK_OFFERED);
+                assert_int_equal(shrink_check_range(&config, &guest.state, 7, 256 * MIB, &guest.s,
+                                                    &guest.demand),
+                                 REFUSAL_NONE);
+                guest.s.offlining_bytes = 128 * MIB;
+                for (uint64_t gone = 0; gone < 256; gone += 128)
+                        for (uint64_t isolated = 32; isolated <= 128; isolated += 48) {
+                                guest_set(&guest, 1536 - gone, 200 + isolated, 0);
+                                assert_int_not_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
+                                assert_int_equal(guest.demand.fired, 0);
+                        }
+                if (grows) {
+                        guest_set(&guest, 1408, 200 + 128 + 60, 0);
+                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
+                        continue;
+                }
+                guest.s.offlining_bytes = 0;
+                guest_set(&guest, 1280, 200, 0);
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+                assert_int_equal(guest.plan.delta_bytes, -256 * (int64_t) MIB);
+        }
+}
+
+/* A range that comes by itself, or in the middle of something, and one that the guest cannot do without. */
+static void test_range(void **unused) {
+        static const struct {
+                const char *name;
+                uint64_t total, used, cache, ask, bytes, id;
+                bool moved;
+                RefusalReason reason;
+        } table[] = {
+                {"free", 1536, 200, 0, 0, 256, 7, false, REFUSAL_NONE},
+                {"in the page cache", 1536, 200, 1200, 0, 256, 7, false, REFUSAL_NONE},
+                {"more than the floor leaves", 1536, 200, 0, 0, 1400, 7, false, REFUSAL_FLOOR},
+                {"more than there is", 1536, 200, 0, 0, 4096, 7, false, REFUSAL_FLOOR},
+                {"just resized", 1536, 200, 0, 0, 256, 7, true, REFUSAL_UNSETTLED},
+                {"its own offer", 1536, 200, 0, 256, 256, 7, false, REFUSAL_NONE},
+                {"another's offer", 1536, 200, 0, 256, 256, 8, false, REFUSAL_UNSETTLED},
+                {"in the middle of its reclaim", 1536, 200, 1200, 512, 512, 7, false, REFUSAL_UNSETTLED},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                RefusalReason reason;
+                Guest guest;
+
+                guest_init(&guest, table[i].total, table[i].used, table[i].cache);
+                if (table[i].moved) {
+                        guest_set(&guest, table[i].total - 10, table[i].used, table[i].cache);
+                        (void) guest_step(&guest, MSEC(20));
+                }
+                if (table[i].ask > 0)
+                        (void) guest_ask(&guest, 7, 1, table[i].ask);
+                reason = shrink_check_range(&config, &guest.state, table[i].id, table[i].bytes * MIB,
+                                            &guest.s, &guest.demand);
+                if (reason != table[i].reason)
+                        fail_msg("%s: %s", table[i].name, refusal_reason_to_string(reason));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_in_flight),
                 cmocka_unit_test(test_block_on_its_way_out),
+                cmocka_unit_test(test_blocks_taken_offline),
+                cmocka_unit_test(test_range),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
