@@ -99,12 +99,28 @@ void ctl_show_status(const json_t *vm, FILE *out) {
         } else {
                 fprintf(out, "  agent       not heard: is memtide-agent running in the guest?\n");
         }
+        if (json_array_size(json_object_get(vm, "lacks")) > 0)
+                show_words(json_object_get(vm, "lacks"), "in the way", "nothing", out);
         fprintf(out,
                 "  frames      %" PRIu64 " taken; dropped: %" PRIu64 " garbled, %" PRIu64
                 " overlong, %" PRIu64 " malformed, %" PRIu64 " void, %" PRIu64 " replayed\n",
                 ctl_number(vm, "frames_ok"), ctl_number(vm, "frames_garbled"),
                 ctl_number(vm, "frames_overlong"), ctl_number(vm, "frames_malformed"),
                 ctl_number(vm, "frames_void"), ctl_number(vm, "frames_replayed"));
+}
+
+void ctl_show_lacks(const json_t *lacks, FILE *out) {
+        const char *vm = "";
+        const json_t *lack;
+        size_t i;
+
+        json_array_foreach((json_t *) lacks, i, lack) {
+                if (strcmp(vm, ctl_word(lack, "vm")) != 0)
+                        fprintf(out, "%s%s:\n", i > 0 ? "\n" : "", ctl_word(lack, "vm"));
+                vm = ctl_word(lack, "vm");
+                fprintf(out, "  %-8s %s: %s\n           fix: %s\n", ctl_word(lack, "severity"),
+                        ctl_word(lack, "code"), ctl_word(lack, "text"), ctl_word(lack, "fix"));
+        }
 }
 
 static const char *rule_text(const char *rule) {

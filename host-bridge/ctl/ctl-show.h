@@ -12,6 +12,9 @@ void ctl_show_list(const json_t *bridge, const json_t *vms, FILE *out);
 /* All about one VM, by topic. */
 void ctl_show_status(const json_t *vm, FILE *out);
 
+/* What VMs lack, by VM, with the fix of each. lacks: array. */
+void ctl_show_lacks(const json_t *lacks, FILE *out);
+
 /* A table of decisions, one line each. decisions: array. */
 void ctl_show_history(const json_t *decisions, FILE *out);
 

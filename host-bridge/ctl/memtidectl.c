@@ -133,6 +133,29 @@ static int verb_cat_config(sd_bus *bus, char *words[]) {
         return 0;
 }
 
+/* 1 where anything but a note is found. */
+static int verb_doctor(sd_bus *bus, char *words[]) {
+        _cleanup_(json_decrefp) json_t *lacks = NULL, *answer = NULL;
+        const json_t *lack;
+        bool healthy = true;
+        size_t i;
+        int r;
+
+        r = ctl_call(bus, "Diagnose", "s", words[1] ? words[1] : "", 0, &lacks);
+        if (r < 0)
+                return r;
+        json_array_foreach(lacks, i, lack) healthy =
+                healthy && strcmp(json_string_value(json_object_get(lack, "severity")), "note") == 0;
+        if (arg_json) {
+                answer = json_pack("{s:O}", "lacks", lacks);
+                r = answer ? print_json(answer) : -ENOMEM;
+        } else if (json_array_size(lacks) == 0)
+                printf("%s: nothing is in the way\n", words[1] ? words[1] : "all VMs");
+        else
+                ctl_show_lacks(lacks, stdout);
+        return r < 0 ? r : healthy ? 0 : -ECANCELED;
+}
+
 static CtlOperate operate_options(void) {
         return (CtlOperate){.json = arg_json, .dry_run = arg_dry_run, .wait = arg_wait};
 }
@@ -161,6 +184,8 @@ static const Verb verbs[] = {
         {"explain", "VM", "the last decision about it, with its inputs and outcome", 2, 2, verb_explain},
         {"history", "VM", "what was decided about it, one line each, also before a restart", 2, 2,
          verb_history},
+        {"doctor", "[VM]", "what keeps memory from following its need, and the fix of each", 1, 2,
+         verb_doctor},
         {"resize", "VM SIZE", "give it that size, within its limits and as far as its guest agrees", 3, 3,
          verb_resize},
         {"hold", "VM [TIME]", "decide nothing about it, for so long or until it is resumed", 2, 3, verb_hold},

@@ -4,7 +4,7 @@
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
  * hypervisor says), vm-judge.c (decisions), vm-resize.c (their steps), vm-rival.c (somebody else resizes), vm-snapshot.c,
- * vm-operator.c (what people ask for).
+ * vm-operator.c (what people ask for), vm-lacks.c (what is in the way).
  */
 
 #include "common/log.h"
@@ -70,7 +70,9 @@ struct Vm {
         uint64_t n_shadowed,
                 shadow_bytes; /* what would have been done: how often, and the last size aimed at */
         Rival rival;
-        uint64_t hold_until_usec; /* an operator's; 0: none */
+        VmmFacts facts;
+        uint64_t lacks_said, lacks_due_usec; /* bits per Lack; when they are looked at first */
+        uint64_t hold_until_usec;            /* an operator's; 0: none */
         LogLimit log_limit;
 };
 
@@ -124,6 +126,10 @@ void vm_feed_kind(Vm *vm, ResizeEventKind kind);
 
 /* The past says nothing about what comes: a new session, a reset, a pause. Calm is counted anew. */
 void vm_begin_grace(Vm *vm);
+
+/* A bit per Lack; and in the log what was not said before. */
+uint64_t vm_lacks(const Vm *vm);
+void vm_say_lacks(Vm *vm, uint64_t now_usec);
 
 /* A step is about to be commanded by us. */
 void vm_rival_note_command(Vm *vm, const PlanStep *step);

@@ -141,6 +141,10 @@ void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
                 on_model(vm, event->model);
                 return;
 
+        case VMM_FACTS:
+                vm->facts = *event->facts;
+                return;
+
         case VMM_ACCEPTED:
         case VMM_REJECTED:
                 on_reply(vm, event);

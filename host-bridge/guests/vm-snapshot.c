@@ -102,6 +102,7 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                                        ? UINT64_MAX
                                        : u64_sub(vm->rival.yield_until_usec, now_usec),
                 .n_yields = vm->rival.n_yields,
+                .lacks = vm_lacks(vm),
                 .n_shadowed = vm->n_shadowed,
                 .shadow_bytes = vm->shadow_bytes,
         };

@@ -162,6 +162,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 vm->least_size_bytes = UINT64_MAX;
                 vm_account(vm);
         }
+        vm_say_lacks(vm, now_usec);
         if (!resize_is_open(&vm->resize))
                 vm_judge(vm, now_usec);
 }

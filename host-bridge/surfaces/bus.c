@@ -112,6 +112,40 @@ static int method_list_history(sd_bus_message *call, void *userdata, sd_bus_erro
         return bus_answer_history(call, bus->audit, name, MIN_OF(most, BUS_DECISIONS_MAX), error);
 }
 
+/* In the order of lacks.h. */
+static int append_lacks(sd_bus_message *reply, Bus *bus) {
+        int r = 0;
+
+        for (Lack lack = 0; lack < LACK_KIND_MAX && r >= 0; lack++)
+                if (lacks_has(bus->vm.lacks, lack))
+                        r = bus_append_fields(reply, bus->fields,
+                                              fields_of_lack(bus->vm.name, lack, bus->fields));
+        return r;
+}
+
+static int method_diagnose(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        Bus *bus = userdata;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &name);
+        if (r < 0)
+                return r;
+        if (*name && !bus->source.vm_named(bus->source.userdata, name, &bus->vm))
+                return sd_bus_error_setf(error, BUS_ERROR_NO_VM, "The bridge knows no VM '%s'.", name);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        if (r >= 0 && *name)
+                r = append_lacks(reply, bus);
+        for (size_t i = 0; !*name && r >= 0 && bus->source.vm_at(bus->source.userdata, i, &bus->vm); i++)
+                r = append_lacks(reply, bus);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 static int method_list_config(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *bus = userdata;
 
@@ -154,6 +188,7 @@ static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_METHOD("ListDecisions", "su", "aa{sv}", method_list_decisions, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListHistory", "su", "aa{sv}", method_list_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListConfig", "", "aa{sv}", method_list_config, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Diagnose", "s", "aa{sv}", method_diagnose, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("PlanResize", "st", "a{sv}aa{sv}", method_plan_resize, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Resize", "st", "a{sv}", method_resize, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Hold", "st", "", method_hold, SD_BUS_VTABLE_UNPRIVILEGED),

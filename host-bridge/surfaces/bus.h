@@ -11,6 +11,7 @@
  *  ListDecisions(s vm, u most) -> aa{sv}      of this run, newest first; "" means of all VMs
  *  ListHistory(s vm, u most) -> aa{sv}        the same from the audit; error org.memtide.Error.NoHistory
  *  ListConfig() -> aa{sv}                     section, key, value; file and line where it is not the default
+ *  Diagnose(s vm) -> aa{sv}                   what a VM lacks, and the fix of each; "" means all VMs
  *  PlanResize(s vm, t bytes) -> a{sv} aa{sv}  what Resize would decide, and the steps that it would take
  *  Resize(s vm, t bytes) -> a{sv}             begins it; errors NoSuchVm, Busy, NotReady
  *  Hold(s vm, t usec)                         no decision of the bridge's own meanwhile; UINT64_MAX: until Resume

@@ -5,6 +5,8 @@
 #include "host-bridge/surfaces/fields.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/macro.h"
 
@@ -154,15 +156,47 @@ static size_t add_facilities(const VmSnapshot *vm, Field *ret) {
         return 2;
 }
 
+static Field lack_codes(uint64_t lacks) {
+        Field list = {.name = "lacks", .type = FIELD_LIST};
+
+        for (Lack lack = 0; lack < LACK_KIND_MAX; lack++) {
+                size_t length = strlen(list.text);
+
+                if (lacks_has(lacks, lack))
+                        (void) snprintf(list.text + length, sizeof(list.text) - length, "%s%s",
+                                        length > 0 ? "," : "", lack_code(lack));
+        }
+        return list;
+}
+
+static Field text_field(const char *name, const char *text) {
+        Field field = {.name = name, .type = FIELD_STRING};
+
+        (void) snprintf(field.text, sizeof(field.text), "%s", text);
+        return field;
+}
+
+size_t fields_of_lack(const char *vm, Lack lack, Field ret[static FIELDS_MAX]) {
+        assert(vm);
+
+        ret[0] = text_field("vm", vm);
+        ret[1] = text_field("code", lack_code(lack));
+        ret[2] = text_field("severity", lack_severity_to_string(lack_severity(lack)));
+        ret[3] = text_field("text", lack_text(lack));
+        ret[4] = text_field("fix", lack_fix(lack));
+        return 5;
+}
+
 size_t fields_of_vm(const VmSnapshot *vm, Field ret[static FIELDS_MAX]) {
         size_t n;
 
         assert(vm);
-        static_assert(ELEMENTSOF(vm_rows) + 5 <= FIELDS_MAX, "a VM's fields fit");
+        static_assert(ELEMENTSOF(vm_rows) + 6 <= FIELDS_MAX, "a VM's fields fit");
 
         n = fields_read(vm_rows, ELEMENTSOF(vm_rows), vm, ret);
         n += add_virtio_mem(&vm->model, ret + n);
         n += add_facilities(vm, ret + n);
+        ret[n++] = lack_codes(vm->lacks);
         return n;
 }
 

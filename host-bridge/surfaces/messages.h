@@ -7,3 +7,4 @@
 #define MESSAGE_ID_CLOSED       "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c02"
 #define MESSAGE_ID_CLOSED_SHORT "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c03"
 #define MESSAGE_ID_DENIED       "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c04"
+#define MESSAGE_ID_LACKS        "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c05"

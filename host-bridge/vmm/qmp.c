@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/stream.h"
@@ -45,6 +46,7 @@ struct Qmp {
         QmpScanner scanner;
         PendingCommand pending[QMP_PENDING_MAX];
         uint64_t next_id, greeting_deadline_usec, n_strays;
+        pid_t peer_pid;
         QmpHandler handler;
         void *userdata;
         bool *freed; /* set when the Qmp is freed inside one of its own handlers */
@@ -259,6 +261,8 @@ static void on_bytes(Stream *stream, const uint8_t *data, size_t size, int error
 int qmp_new(sd_event *event, const char *path, const QmpOptions *options, QmpHandler handler, void *userdata,
             Qmp **ret) {
         _cleanup_(qmp_freep) Qmp *qmp = NULL;
+        struct ucred peer;
+        socklen_t peer_size = sizeof(peer);
         uint64_t now_usec;
         int r, fd;
 
@@ -283,6 +287,8 @@ int qmp_new(sd_event *event, const char *path, const QmpOptions *options, QmpHan
         fd = stream_connect_unix(path);
         if (fd < 0)
                 return fd;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) >= 0)
+                qmp->peer_pid = peer.pid;
         r = stream_new(event, fd, OUTPUT_MAX, READ_BUDGET, "qmp", on_bytes, qmp, &qmp->stream);
         if (r < 0)
                 return r;
@@ -314,4 +320,10 @@ uint64_t qmp_n_strays(const Qmp *qmp) {
         assert(qmp);
 
         return qmp->n_strays;
+}
+
+pid_t qmp_peer_pid(const Qmp *qmp) {
+        assert(qmp);
+
+        return qmp->peer_pid;
 }

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "common/macro.h"
@@ -59,6 +60,9 @@ DEFINE_CLEANUP_FUNC(Qmp, qmp_free)
  */
 int qmp_execute(Qmp *qmp, const char *command, json_t *arguments, uint64_t cookie,
                 QmpReplyHandler reply_handler);
+
+/* The process behind the socket, 0 where it is not known. */
+pid_t qmp_peer_pid(const Qmp *qmp);
 
 /* Replies that matched no command. */
 uint64_t qmp_n_strays(const Qmp *qmp);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The two halves of one object: vmm-qmp.c (connection, commands) and vmm-qmp-read.c (readings). */
+/*
+ * The parts of one object: vmm-qmp.c (connection, commands), vmm-qmp-read.c (readings of the model) and vmm-qmp-facts.c
+ * (what else is asked now and then).
+ */
 
 #include <systemd/sd-event.h>
 
@@ -34,6 +37,9 @@ typedef struct VmmQmp {
         unsigned slots;
         uint64_t room_bytes;
 
+        VmmFacts facts;
+        uint64_t facts_due_usec; /* 0: with the next reading */
+
         /* the last reading */
         MemoryModel model;
         bool state_told, running;
@@ -53,6 +59,9 @@ void vmm_qmp_arm(VmmQmp *q, uint64_t usec);
 
 /* Starts a reading, or another one after that which is under way. Returns 0 or -errno. */
 int vmm_qmp_read(VmmQmp *q);
+
+/* Asks for what else is to be known, if it is time. */
+void vmm_qmp_ask_facts(VmmQmp *q);
 
 /* Readings are frequent from now on, for a while: something is expected to move. */
 void vmm_qmp_watch(VmmQmp *q);

@@ -97,6 +97,7 @@ static void finish_reading(VmmQmp *q) {
 
         if (!tell_run_state(q) || !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &q->model}))
                 return;
+        vmm_qmp_ask_facts(q);
         if (q->again && q->ready && q->n_outstanding == 0)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }

@@ -54,6 +54,7 @@ void vmm_qmp_drop(VmmQmp *q, const char *why) {
         q->state_told = false;
         q->machine_known = false;
         q->balloon_value = 0;
+        q->facts_due_usec = 0;
         vmm_qmp_arm(q, q->retry_usec);
         q->retry_usec = u64_min(q->retry_usec * 2, q->options.retry_max_usec);
 

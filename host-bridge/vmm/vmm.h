@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/macro.h"
+#include "host-bridge/policy/lacks.h"
 #include "host-bridge/policy/memory-model.h"
 #include "host-bridge/policy/planner.h"
 
@@ -40,6 +41,7 @@ typedef enum VmmEventKind {
         VMM_CONNECTED, /* the monitor speaks; a model follows */
         VMM_LOST,      /* the monitor is gone, hangs, or its breaker is open; it is retried */
         VMM_MODEL,     /* model: a fresh reading, begun after the last command was sent */
+        VMM_FACTS,     /* facts: what else is known of it; also never */
         VMM_ACCEPTED,  /* the command with this id was accepted */
         VMM_REJECTED,  /* it was refused; text says why (the hypervisor's words, bounded) */
         VMM_RESET,     /* the guest was reset */
@@ -53,6 +55,7 @@ typedef struct VmmEvent {
         VmmEventKind kind;
         uint64_t id;              /* VMM_ACCEPTED, VMM_REJECTED */
         const MemoryModel *model; /* VMM_MODEL, borrowed */
+        const VmmFacts *facts;    /* VMM_FACTS, borrowed */
         const char *text;         /* borrowed, may be NULL */
 } VmmEvent;
 

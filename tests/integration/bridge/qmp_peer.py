@@ -27,6 +27,8 @@ class QmpPeer:
         self.requested = self.size = 0
         self.has_balloon = balloon
         self.actual = self.target = boot
+        self.devices: list[dict[str, str]] = []  # of /machine/peripheral
+        self.prealloc = False
         self.running = True
         self.obeys = True  # the guest's drivers do what is asked
         self.work_s = 0.02  # and need so long for it
@@ -121,7 +123,7 @@ class QmpPeer:
 
     def _command(self, request: dict[str, Any]) -> None:
         name, arguments = request["execute"], request.get("arguments", {})
-        if not name.startswith("query-") and name not in ("qmp_capabilities", "qom-get"):
+        if not name.startswith("query-") and name not in ("qmp_capabilities", "qom-get", "qom-list"):
             self.commands.append((time.monotonic(), name, arguments))
         if not self.answers:
             return
@@ -147,6 +149,12 @@ class QmpPeer:
         if name == "qom-get":
             assert arguments == {"path": "/machine", "property": "memory"}
             return {"size": self.boot, "max-size": self.boot + self.vmem_max, "slots": 0}
+        if name == "query-version":
+            return dict(GREETING["QMP"]["version"])
+        if name == "qom-list":
+            return self.devices if arguments["path"] == "/machine/peripheral" else []
+        if name == "query-memdev":
+            return [{"id": "m", "size": self.vmem_max, "prealloc": self.prealloc}]
         if name == "query-memory-devices":
             return [self._device()] if self.vmem_max else []
         if name == "query-balloon":

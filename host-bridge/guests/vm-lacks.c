@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What keeps this VM's memory from following its need: gathered for the pure verdict, and said once. Once per lack and not
+ * per change: a driver that comes and goes would fill the journal. Of a monitor or agent that is not there the log has said
+ * already when it went.
+ */
+
+#include "host-bridge/guests/vm-internal.h"
+#include "host-bridge/surfaces/messages.h"
+
+/* When a VM appears its parts do so one after the other. */
+#define SETTLE_USEC (5 * USEC_PER_SEC)
+
+static bool misses_psi(const Vm *vm) {
+        for (size_t i = 0; i < vm->hello.n_missing; i++)
+                if (vm->hello.missing[i].facility == FACILITY_PSI)
+                        return true;
+        return false;
+}
+
+uint64_t vm_lacks(const Vm *vm) {
+        LackFacts facts = {
+                .monitor = vm->monitor_up,
+                .agent = vm->session && session_is_open(vm->session),
+                .controlled = vm_is_controlled(vm),
+                .max_bytes = vm->policy.max_bytes,
+                .n_yields = vm->rival.n_yields,
+                .model = &vm->model,
+                .vmm = &vm->facts,
+                .capabilities = vm->hello.capabilities,
+                .guest_block_bytes = vm->hello.block_size_bytes,
+                .psi_missing = misses_psi(vm),
+        };
+
+        return lacks_judge(&facts);
+}
+
+static void say(const Vm *vm, Lack lack) {
+        const LogField fields[] = {{"VM_NAME", vm->name}, {"LACK", lack_code(lack)}};
+
+        log_event(LOG_WARNING, MESSAGE_ID_LACKS, fields, ELEMENTSOF(fields), "VM %s: %s; %s", vm->name,
+                  lack_text(lack), lack_fix(lack));
+}
+
+void vm_say_lacks(Vm *vm, uint64_t now_usec) {
+        uint64_t news;
+
+        if (vm->lacks_due_usec == 0)
+                vm->lacks_due_usec = u64_add(now_usec, SETTLE_USEC);
+        if (now_usec < vm->lacks_due_usec)
+                return;
+        news = vm_lacks(vm) & ~vm->lacks_said;
+        vm->lacks_said |= news;
+        for (Lack lack = 0; lack < LACK_KIND_MAX; lack++) {
+                bool told_elsewhere = lack == LACK_MONITOR || lack == LACK_AGENT || lack == LACK_RIVAL;
+
+                if (lacks_has(news, lack) && !told_elsewhere && lack_severity(lack) != LACK_NOTE)
+                        say(vm, lack);
+        }
+}
