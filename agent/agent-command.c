@@ -47,6 +47,7 @@ static void agent_on_command(const Message *command, void *userdata) {
                 return;
 
         case MESSAGE_SHRINK_REQUEST:
+                agent->walk_due = true;
                 agent_sample(agent);
                 if (!channel_is_open(agent->channel)) /* lost over what the sample had to say */
                         return;

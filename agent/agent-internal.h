@@ -50,6 +50,7 @@ struct Agent {
         bool range_orphaned; /* the session that asked for the range under way is over */
 
         bool psi_triggered;
+        bool walk_due;            /* the next look is to know what containers do */
         uint64_t everything_usec; /* when every file was last read */
         uint64_t report_interval_usec;
         uint64_t reported_usec,

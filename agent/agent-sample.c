@@ -56,12 +56,14 @@ static void agent_look(Agent *agent) {
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
         if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || agent_in_flight(agent))
                 what |= SNAPSHOT_HAS_VMSTAT;
-        if (agent->demand.walk_cgroups)
+        if (agent->demand.walk_cgroups || agent->walk_due || shrinker_decides(agent->shrinker, now_usec))
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_CGROUPS;
         if (agent->everything_usec == 0 || now_usec - agent->everything_usec >= EVERYTHING_USEC) {
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES;
                 agent->everything_usec = now_usec;
         }
+
+        agent->walk_due = false;
 
         sampler_read(agent->sampler, what, &agent->snapshot);
         agent->snapshot.offlining_bytes = agent->blocks ? block_service_offlining_bytes(agent->blocks) : 0;
@@ -167,9 +169,21 @@ static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
         agent_tell(agent, HISTORY_VETO, 0, id, "");
 }
 
+/* Cache that came back is hot, what stayed away is not. */
+static void agent_on_probed(const ShrinkPlan *plan, void *userdata) {
+        Agent *agent = userdata;
+
+        demand_learn_probe(&agent->demand_state, plan->freed_bytes, plan->back_bytes);
+        if (plan->back_bytes > 0 && log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                log_info("Of %" PRIu64 " MiB reclaimed for the host, %" PRIu64
+                         " MiB were needed: no more for %" PRIu64 " s",
+                         plan->freed_bytes / MIB, plan->back_bytes / MIB, plan->hold_usec / USEC_PER_SEC);
+}
+
 static void agent_on_reclaimed(void *userdata) {
         Agent *agent = userdata;
 
+        agent->walk_due = true;
         agent_sample(agent);
         shrinker_reclaimed(agent->shrinker, &agent->snapshot, &agent->demand);
 }
@@ -177,6 +191,7 @@ static void agent_on_reclaimed(void *userdata) {
 const ShrinkerHandlers agent_shrinker_handlers = {
         .say = agent_say,
         .veto = agent_on_veto,
+        .probed = agent_on_probed,
         .reclaimed = agent_on_reclaimed,
 };
 

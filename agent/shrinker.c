@@ -2,7 +2,7 @@
 
 /*
  * Reclaim runs beside the loop, so the workload is watched while memory is freed for the host, and the
- * work is cut short when it objects. The offer is made of a sample taken after it, of what MemFree
+ * work is cut short when it objects. The offer is made of samples taken after it, of what MemFree
  * really gained: what memory.reclaim says it did is off by a factor of up to two (shrink.md, over-reclaim).
  */
 
@@ -59,6 +59,14 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
                 log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
                          ask->bytes, refusal_reason_to_string(plan->reason));
         shrinker->handlers->say(&message, shrinker->userdata);
+}
+
+/* An offer or a refusal, and what a probe has taught. */
+static void shrinker_answer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
+                            const Snapshot *now) {
+        if (plan->freed_bytes > 0)
+                shrinker->handlers->probed(plan, shrinker->userdata);
+        shrinker_say_offer(shrinker, ask, plan, now, plan->freed_bytes);
 }
 
 static void shrinker_refuse(Shrinker *shrinker, const ShrinkAsk *ask, RefusalReason reason,
@@ -118,8 +126,8 @@ void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, c
         plan = shrink_ask(&shrinker->config, &shrinker->state, &ask, now, demand, shrinker->reclaim);
         if (plan.verdict == SHRINK_RECLAIM)
                 shrinker_begin_reclaim(shrinker, &ask, plan.reclaim_bytes, now);
-        else
-                shrinker_say_offer(shrinker, &ask, &plan, now, 0);
+        else if (plan.verdict != SHRINK_WAITING)
+                shrinker_answer(shrinker, &ask, &plan, now);
 }
 
 void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand) {
@@ -133,8 +141,10 @@ void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *d
                 return;
 
         ask = shrinker->state.ask;
-        plan = shrink_offer(&shrinker->config, &shrinker->state, now, demand, shrinker->free_before_bytes);
-        shrinker_say_offer(shrinker, &ask, &plan, now, u64_sub(now->free_bytes, shrinker->free_before_bytes));
+        plan = shrink_freed(&shrinker->config, &shrinker->state, now, demand, shrinker->free_before_bytes);
+        if (plan.verdict == SHRINK_REFUSED)
+                shrinker_say_offer(shrinker, &ask, &plan, now,
+                                   u64_sub(now->free_bytes, shrinker->free_before_bytes));
 }
 
 static void shrinker_abandon(Shrinker *shrinker) {
@@ -144,10 +154,15 @@ static void shrinker_abandon(Shrinker *shrinker) {
         reclaim_cancel(shrinker->reclaim);
 }
 
-/* The workload may turn while the kernel works: the reclaim ends early, and what it has freed by then is judged as ever. */
-static void shrinker_mind_reclaim(Shrinker *shrinker, const Demand *demand) {
-        if (shrinker->reclaiming && !shrinker->abandoned && shrinker->state.open &&
-            demand->urgency != URGENCY_NONE)
+/*
+ * The workload may turn while the kernel works, and the kernel frees up to 1.9 times of what it is asked for: the reclaim
+ * ends early, and what it has freed by then is judged as ever.
+ */
+static void shrinker_mind_reclaim(Shrinker *shrinker, const Snapshot *now, const Demand *demand) {
+        if (!shrinker->reclaiming || shrinker->abandoned || !shrinker->state.open)
+                return;
+        if (demand->urgency != URGENCY_NONE ||
+            shrink_has_freed(&shrinker->state, now, shrinker->free_before_bytes))
                 reclaim_cancel(shrinker->reclaim);
 }
 
@@ -178,9 +193,9 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
         assert(now);
         assert(demand);
 
-        shrinker_mind_reclaim(shrinker, demand);
+        shrinker_mind_reclaim(shrinker, now, demand);
         ask = shrinker->state.ask; /* the verdict may close the step */
-        plan = shrink_watch(&shrinker->config, &shrinker->state, now);
+        plan = shrink_watch(&shrinker->config, &shrinker->state, now, demand);
 
         switch (plan.verdict) {
         case SHRINK_MOVED:
@@ -194,11 +209,13 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
                 shrinker_abandon(shrinker);
                 log_debug("Shrink %" PRIu64 " step %u lapsed", ask.id, ask.step);
                 return;
+        case SHRINK_OFFERED:
+        case SHRINK_REFUSED:
+                shrinker_answer(shrinker, &ask, &plan, now);
+                return;
         case SHRINK_IDLE:
         case SHRINK_WAITING:
         case SHRINK_RECLAIM:
-        case SHRINK_OFFERED:
-        case SHRINK_REFUSED:
                 return;
         }
 }
@@ -216,6 +233,11 @@ void shrinker_reset(Shrinker *shrinker) {
 
         shrinker_abandon(shrinker);
         shrink_reset(&shrinker->state);
+}
+
+bool shrinker_decides(const Shrinker *shrinker, uint64_t now_usec) {
+        assert(shrinker);
+        return shrink_probe_is_over(&shrinker->state, now_usec);
 }
 
 bool shrinker_in_flight(const Shrinker *shrinker) {

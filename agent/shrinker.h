@@ -24,6 +24,8 @@ typedef struct ShrinkerHandlers {
         void (*say)(Message *message, void *userdata);
         /* Stop and restore: an alarm with this id is due at once. */
         void (*veto)(uint64_t id, const ShrinkPlan *plan, void *userdata);
+        /* What was reclaimed for a step has been watched: plan has freed_bytes, and back_bytes of it that were needed. */
+        void (*probed)(const ShrinkPlan *plan, void *userdata);
         /* A reclaim has ended: take a sample and call shrinker_reclaimed(). */
         void (*reclaimed)(void *userdata);
 } ShrinkerHandlers;
@@ -48,6 +50,9 @@ RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t byt
 
 /* The session is lost: ends the conversation without a word. */
 void shrinker_reset(Shrinker *shrinker);
+
+/* The sample at now_usec is to know what containers do: it decides on what was reclaimed. */
+bool shrinker_decides(const Shrinker *shrinker, uint64_t now_usec);
 
 /* A step is open: sample every 20 ms, and do not fall silent. */
 bool shrinker_in_flight(const Shrinker *shrinker);

@@ -57,6 +57,18 @@ static void decay_hot(DemandState *state, const DemandView *view) {
                 state->hot_bytes = 0;
 }
 
+void demand_learn_probe(DemandState *state, uint64_t freed_bytes, uint64_t back_bytes) {
+        const Snapshot *last = &state->last;
+        uint64_t cached = u64_add(last->active_file_bytes, last->inactive_file_bytes);
+
+        if (back_bytes == 0) {
+                state->hot_bytes = u64_sub(state->hot_bytes, freed_bytes);
+                return;
+        }
+        state->hot_bytes = u64_max(state->hot_bytes, u64_min(u64_add(state->hot_bytes, back_bytes), cached));
+        state->hot_usec = last->now_usec;
+}
+
 static bool is_hot(const DemandView *view) {
         const DemandWindow *w = &view->three;
         uint64_t threshold = demand_hot_bytes_per_sec(view);

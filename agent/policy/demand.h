@@ -143,6 +143,12 @@ typedef struct DemandState {
 Demand demand_step(const DemandConfig *config, DemandState *state, const Snapshot *now);
 
 /*
+ * Memory was reclaimed on purpose, and watched: of freed_bytes, back_bytes were wanted back. H rises by those, up to what is
+ * cached; where none were, H was too high by what went (estimator.md rule 4).
+ */
+void demand_learn_probe(DemandState *state, uint64_t freed_bytes, uint64_t back_bytes);
+
+/*
  * floor(T) of hv_balloon: 16->16, 128->72, 512->168, 2048->360, 8192->744, 32768->1512 MiB, linear between
  * (Linux 6.1 drivers/hv/hv_balloon.c, compute_balloon_floor()). Bytes in, bytes out.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What asking (shrink.c) and watching (shrink-watch.c) have in common. No other file includes this. */
+/* What asking (shrink.c), probing (shrink-probe.c) and watching (shrink-watch.c) have in common. No other file includes this. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,3 +32,19 @@ bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_
 
 void shrink_close_step(ShrinkState *state);
 void shrink_close_resize(ShrinkState *state);
+
+/* The answer to a step whose reclaim is over: SHRINK_OFFERED or SHRINK_REFUSED. */
+ShrinkPlan shrink_answer(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                         const Demand *demand);
+
+/* Reclaim begins; a sample during it or after; reclaim is over, and the watch begins. */
+void shrink_probe_begin(ShrinkState *state, const Snapshot *now);
+void shrink_probe_follow(ShrinkState *state, const Snapshot *now);
+void shrink_probe_watch(ShrinkState *state, const Snapshot *now, uint64_t freed_bytes);
+
+/* What has come back of what was reclaimed last, and whether that says that it was needed. */
+uint64_t shrink_probe_back_bytes(const ShrinkState *state, const Snapshot *now);
+bool shrink_probe_is_bad(const ShrinkState *state, const Snapshot *now);
+
+/* Counts one that was, and returns for how long no other is made. */
+uint64_t shrink_probe_hold_usec(const ShrinkConfig *config, ShrinkState *state);

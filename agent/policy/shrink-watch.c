@@ -55,7 +55,7 @@ bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_
 }
 
 void shrink_close_step(ShrinkState *state) {
-        state->open = state->offered = false;
+        state->open = state->offered = state->probe.open = false;
         state->offered_bytes = state->reclaim_bytes = 0;
 }
 
@@ -146,12 +146,18 @@ static void watch_offer(const ShrinkConfig *config, ShrinkState *state, const Sn
                 shrink_close_step(state);
 }
 
-ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now) {
+ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                        const Demand *demand) {
         ShrinkPlan plan = {.verdict = SHRINK_IDLE};
 
         shrink_follow_usable(state, now);
         if (!state->open)
                 return plan;
+        shrink_probe_follow(state, now);
+        /* A guest in need is not kept waiting for the end of the watch. */
+        if (shrink_probe_is_over(state, now->now_usec) ||
+            (state->probe.open && demand->urgency != URGENCY_NONE))
+                return shrink_answer(config, state, now, demand);
 
         plan.verdict = SHRINK_WAITING;
         plan.delta_bytes = u64_delta(snapshot_usable_bytes(now), snapshot_usable_bytes(&state->at_ask));

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the guest gives, and on which terms. Rules S1-S8 and S14-S17 of shrink.md; figures [M] from there.
+ * What the guest gives, and on which terms. Rules S1-S9 and S14-S17 of shrink.md; figures [M] from there.
  *
  * The floor is arithmetic, before anything moves: PSI is none (an infeasible shrink drove a guest without swap to 0-3 MiB
  * available with 8-32 ms of PSI, and the next allocation kills). Only free bytes are offered, because taking those costs
- * no stall at all, where a driver that has to reclaim stalls the guest for up to 8 s per 512 MiB. What happens from the
- * offer on is in shrink-watch.c.
+ * no stall at all, where a driver that has to reclaim stalls the guest for up to 8 s per 512 MiB. Whether what was
+ * reclaimed was needed is in shrink-probe.c, what happens from the offer on in shrink-watch.c.
  *
  * Rejected: letting a refusal hold for every reason. What the arithmetic refuses now may be right in a second; only a
- * veto and a reclaim in vain cost the guest something, so only after these it does not try again at once.
+ * veto and a reclaim in vain or of what is hot cost the guest something, so only after these it does not try again at once.
  */
 
 #include "agent/policy/shrink.h"
@@ -60,11 +60,24 @@ static ShrinkPlan refuse(ShrinkState *state, RefusalReason reason, uint64_t acce
         };
 }
 
-static ShrinkPlan refuse_and_hold(const ShrinkConfig *config, ShrinkState *state, RefusalReason reason,
-                                  const Snapshot *now, uint64_t acceptable) {
+static ShrinkPlan refuse_and_hold(ShrinkState *state, RefusalReason reason, const Snapshot *now,
+                                  uint64_t acceptable, uint64_t hold_usec) {
         shrink_close_resize(state);
-        state->held_until_usec = u64_add(now->now_usec, config->hold_usec);
-        return refuse(state, reason, acceptable, config->hold_usec);
+        state->held_until_usec = u64_add(now->now_usec, hold_usec);
+        return refuse(state, reason, acceptable, hold_usec);
+}
+
+/* What was reclaimed was needed. */
+static ShrinkPlan refuse_hot(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                             uint64_t acceptable) {
+        uint64_t back = shrink_probe_back_bytes(state, now), freed = state->probe.freed_bytes;
+        ShrinkPlan plan = refuse_and_hold(state, REFUSAL_PRESSURE, now, acceptable,
+                                          shrink_probe_hold_usec(config, state));
+
+        state->probe.freed_bytes = 0;
+        plan.freed_bytes = freed;
+        plan.back_bytes = back;
+        return plan;
 }
 
 static ShrinkPlan offered(const ShrinkState *state, uint64_t acceptable) {
@@ -147,10 +160,13 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
 
         shrink_follow_usable(state, now);
         /* The same request again: the same answer, as long as it is in flight. */
-        if (state->offered && state->ask.id == ask->id && state->ask.step == ask->step) {
+        bool again = state->ask.id == ask->id && state->ask.step == ask->step;
+        if (again && state->offered) {
                 state->lapse_usec = u64_add(now->now_usec, SHRINK_WATCH_USEC);
                 return offered(state, acceptable);
         }
+        if (again && state->probe.open)
+                return (ShrinkPlan){.verdict = SHRINK_WAITING};
 
         RefusalReason reason = check_ask(state, ask, now);
         if (reason != REFUSAL_NONE)
@@ -160,6 +176,8 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
                 return refuse(state, REFUSAL_UNSETTLED, acceptable, wait_usec);
 
         shrink_close_step(state);
+        if (shrink_probe_is_bad(state, now))
+                return refuse_hot(config, state, now, acceptable);
         state->ask = *ask;
         state->lapse_usec = ask->deadline_usec;
         state->at_ask = *now;
@@ -173,8 +191,9 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
         if (bytes == ask->bytes || (!can_reclaim && bytes >= ask->bytes / 2 && bytes > 0))
                 return offer(state, now, bytes, acceptable);
         if (!can_reclaim)
-                return refuse_and_hold(config, state, REFUSAL_NOT_FREED, now, acceptable);
+                return refuse_and_hold(state, REFUSAL_NOT_FREED, now, acceptable, config->hold_usec);
 
+        shrink_probe_begin(state, now);
         state->reclaim_bytes = u64_sub(u64_add(ask->bytes, margin), now->free_bytes);
         return (ShrinkPlan){
                 .verdict = SHRINK_RECLAIM,
@@ -183,9 +202,13 @@ ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const Shri
         };
 }
 
-ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+bool shrink_has_freed(const ShrinkState *state, const Snapshot *now, uint64_t free_before_bytes) {
+        return u64_sub(now->free_bytes, free_before_bytes) >= state->reclaim_bytes;
+}
+
+ShrinkPlan shrink_freed(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
                         const Demand *demand, uint64_t free_before_bytes) {
-        uint64_t margin = margin_of(config, now, demand);
+        uint64_t margin = margin_of(config, now, demand), freed = u64_sub(now->free_bytes, free_before_bytes);
         uint64_t acceptable = acceptable_of(now, demand, margin);
 
         shrink_follow_usable(state, now);
@@ -198,10 +221,35 @@ ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Sn
 
         /* memory.reclaim is the oracle (S3): half of what was asked is the least that says that there is more. */
         uint64_t bytes = offerable(state, now, margin);
-        bool in_vain = u64_sub(now->free_bytes, free_before_bytes) < state->reclaim_bytes / 2;
+        bool in_vain = freed < state->reclaim_bytes / 2;
         if (bytes == 0 || (in_vain && bytes < state->ask.bytes))
-                return refuse_and_hold(config, state, REFUSAL_NOT_FREED, now, acceptable);
-        return offer(state, now, bytes, acceptable);
+                return refuse_and_hold(state, REFUSAL_NOT_FREED, now, acceptable, config->hold_usec);
+
+        shrink_probe_watch(state, now, freed);
+        return (ShrinkPlan){.verdict = SHRINK_WAITING};
+}
+
+ShrinkPlan shrink_answer(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                         const Demand *demand) {
+        uint64_t margin = margin_of(config, now, demand), freed = state->probe.freed_bytes;
+        uint64_t acceptable = acceptable_of(now, demand, margin);
+        ShrinkPlan plan;
+
+        if (shrink_probe_is_bad(state, now))
+                return refuse_hot(config, state, now, acceptable);
+        state->probe.open = false;
+        state->probe.n_bad = 0;
+
+        RefusalReason reason = check_room(state, now, demand, margin);
+        uint64_t bytes = offerable(state, now, margin);
+        if (reason != REFUSAL_NONE)
+                plan = refuse(state, reason, acceptable, u64_min(ADVICE_USEC, config->hold_usec));
+        else if (bytes == 0) /* taken by the workload, and not read back: it has grown */
+                plan = refuse(state, REFUSAL_NOT_FREED, acceptable, u64_min(ADVICE_USEC, config->hold_usec));
+        else
+                plan = offer(state, now, bytes, acceptable);
+        plan.freed_bytes = freed;
+        return plan;
 }
 
 RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state, uint64_t id, uint64_t bytes,
@@ -226,11 +274,13 @@ RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state,
 void shrink_reset(ShrinkState *state) {
         uint64_t held_until_usec = state->held_until_usec, settled_usec = state->settled_usec;
         uint64_t last_usable_bytes = state->last_usable_bytes;
+        unsigned n_bad = state->probe.n_bad;
 
         /* What the guest has learnt about itself does not go with the session. */
         *state = (ShrinkState){
                 .held_until_usec = held_until_usec,
                 .settled_usec = settled_usec,
                 .last_usable_bytes = last_usable_bytes,
+                .probe = {.n_bad = n_bad},
         };
 }

@@ -3,11 +3,11 @@
 
 /*
  * The guest's half of the shrink conversation: what may be taken, what has to be reclaimed first,
- * and when to stop the host. Pure; rules S1-S8 and S14-S17 of shrink.md, constants of its section 2.
+ * and when to stop the host. Pure; rules S1-S9 and S14-S17 of shrink.md, constants of its section 2.
  *
- * Life of one step: shrink_ask() -> [the shell reclaims] -> shrink_offer() -> the host takes it,
- * shrink_watch() on every sample -> confirmed, or vetoed. One resize (one id) has many steps; U0 and the
- * size to return to are those of its first step.
+ * Life of one step: shrink_ask() -> [the shell reclaims -> shrink_freed() -> shrink_watch() until it is known
+ * whether that comes back] -> offered -> the host takes it, shrink_watch() on every sample -> confirmed, or
+ * vetoed. One resize (one id) has many steps; U0 and the size to return to are those of its first step.
  */
 
 #include <stdbool.h>
@@ -28,7 +28,7 @@ typedef struct ShrinkAsk { /* a ShrinkRequest as the policy sees it */
 typedef enum ShrinkVerdict {
         SHRINK_IDLE,    /* no step is open */
         SHRINK_WAITING, /* a step is open, nothing to say */
-        SHRINK_RECLAIM, /* the shell is to write plan.reclaim_bytes to memory.reclaim, then call shrink_offer() */
+        SHRINK_RECLAIM, /* the shell is to write plan.reclaim_bytes to memory.reclaim, then call shrink_freed() */
         SHRINK_OFFERED,   /* offered_bytes may be taken */
         SHRINK_REFUSED,   /* reason, acceptable_bytes and hold_usec are set */
         SHRINK_MOVED,     /* usable moved: a confirmation with delta_bytes is due */
@@ -57,11 +57,23 @@ typedef struct ShrinkPlan {
         uint64_t offered_bytes;    /* SHRINK_OFFERED */
         uint64_t acceptable_bytes; /* smallest usable size that would be accepted now */
         uint64_t hold_usec;        /* SHRINK_REFUSED: for how long */
+        uint64_t freed_bytes;      /* by the reclaim that this answer is about; 0: none was needed */
+        uint64_t back_bytes;       /* SHRINK_REFUSED: of that, what the workload took back */
         int64_t delta_bytes;       /* usable now less usable when this step was asked (negative when taken) */
         ShrinkEvidence evidence;   /* SHRINK_VETO */
         uint64_t evidence_amount;
         uint64_t latency_usec, stall_usec; /* since the step was offered */
 } ShrinkPlan;
+
+/* What was reclaimed for a step, and what would tell that it was needed (shrink-probe.c). */
+typedef struct ShrinkProbe {
+        bool open;           /* the offer waits for it */
+        uint64_t until_usec; /* to then */
+        uint64_t freed_bytes, freed_usec;
+        uint64_t file_bytes, usable_bytes; /* when the reclaim was over */
+        Snapshot base;                     /* counters when it began */
+        unsigned n_bad;                    /* in a row */
+} ShrinkProbe;
 
 /* Embedded by the caller, zero-initialised; its fields are shrink.c's own, but for open and ask. */
 typedef struct ShrinkState {
@@ -76,6 +88,7 @@ typedef struct ShrinkState {
         uint64_t u0_bytes;                                   /* U when the resize began */
         Snapshot at_ask, at_offer;
         uint64_t reclaim_bytes; /* asked of memory.reclaim */
+        ShrinkProbe probe;
         uint64_t offered_bytes;
         uint64_t reported_usable_bytes;
         uint64_t held_until_usec;
@@ -88,16 +101,29 @@ typedef struct ShrinkConfig {
         uint64_t hold_usec;    /* how long a refusal holds; default 120 s */
 } ShrinkConfig;
 
-/* A request has come. Returns SHRINK_RECLAIM, SHRINK_OFFERED or SHRINK_REFUSED. can_reclaim: memory.reclaim exists. */
+/*
+ * A request has come. Returns SHRINK_RECLAIM, SHRINK_OFFERED, SHRINK_REFUSED, or SHRINK_WAITING for one that is being
+ * worked at. can_reclaim: memory.reclaim exists.
+ */
 ShrinkPlan shrink_ask(const ShrinkConfig *config, ShrinkState *state, const ShrinkAsk *ask,
                       const Snapshot *now, const Demand *demand, bool can_reclaim);
 
-/* The reclaim is over; now is a fresh snapshot, free_before what MemFree was before it. Returns SHRINK_OFFERED or SHRINK_REFUSED. */
-ShrinkPlan shrink_offer(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+/*
+ * The reclaim is over; now is a fresh snapshot, free_before what MemFree was before it. Returns SHRINK_REFUSED, or
+ * SHRINK_WAITING: what was freed is watched, and shrink_watch() gives the answer.
+ */
+ShrinkPlan shrink_freed(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
                         const Demand *demand, uint64_t free_before_bytes);
 
-/* On every sample. Returns any verdict but SHRINK_RECLAIM, SHRINK_OFFERED, SHRINK_REFUSED. */
-ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now);
+/* On every sample. Returns any verdict but SHRINK_RECLAIM; SHRINK_OFFERED and SHRINK_REFUSED after shrink_freed() only. */
+ShrinkPlan shrink_watch(const ShrinkConfig *config, ShrinkState *state, const Snapshot *now,
+                        const Demand *demand);
+
+/* More has been freed than was asked for: the reclaim can stop (it frees up to 1.9 times of what is asked). */
+bool shrink_has_freed(const ShrinkState *state, const Snapshot *now, uint64_t free_before_bytes);
+
+/* Whether the sample at now_usec decides on a probe: it had better know what containers did. */
+bool shrink_probe_is_over(const ShrinkState *state, uint64_t now_usec);
 
 /*
  * Whether bytes may be taken offline at the host's word, at once and as a whole. id: of the command; where it is that of a

@@ -183,7 +183,7 @@ static void look(World *world) {
                                                       .latency_usec = step.latency_usec,
                                                       .stall_usec = step.stall_usec},
                            });
-        plan = shrink_watch(&shrink_config, &world->shrink, &world->snapshot);
+        plan = shrink_watch(&shrink_config, &world->shrink, &world->snapshot, &(Demand){});
         FUZZ_CHECK(world->shrink.open == (plan.verdict == SHRINK_WAITING || plan.verdict == SHRINK_MOVED));
 }
 

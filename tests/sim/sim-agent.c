@@ -63,9 +63,23 @@ static void watch_growth(SimGuest *guest) {
                    });
 }
 
+static void answer(SimGuest *guest, const ShrinkAsk *ask, const ShrinkPlan *plan) {
+        if (plan->freed_bytes > 0)
+                demand_learn_probe(&guest->demand_state, plan->freed_bytes, plan->back_bytes);
+        say(guest, (SimMessage){
+                           .kind = SIM_OFFER,
+                           .id = ask->id,
+                           .step = ask->step,
+                           .bytes = plan->verdict == SHRINK_OFFERED ? plan->offered_bytes : 0,
+                           .reason = plan->reason,
+                           .hold_usec = plan->hold_usec,
+                   });
+}
+
 static void watch_shrink(SimGuest *guest) {
         ShrinkAsk ask = guest->shrink.ask;
-        ShrinkPlan plan = shrink_watch(&guest->shrink_config, &guest->shrink, &guest->snapshot);
+        ShrinkPlan plan =
+                shrink_watch(&guest->shrink_config, &guest->shrink, &guest->snapshot, &guest->demand);
 
         if (plan.verdict == SHRINK_MOVED || plan.verdict == SHRINK_CONFIRMED)
                 say(guest, (SimMessage){
@@ -77,6 +91,8 @@ static void watch_shrink(SimGuest *guest) {
                            });
         else if (plan.verdict == SHRINK_VETO)
                 say(guest, (SimMessage){.kind = SIM_ALARM, .id = ask.id});
+        else if (plan.verdict == SHRINK_OFFERED || plan.verdict == SHRINK_REFUSED)
+                answer(guest, &ask, &plan);
 }
 
 static uint64_t report_interval_usec(const SimGuest *guest) {
@@ -149,7 +165,7 @@ static ShrinkPlan reclaim(SimGuest *guest, const ShrinkPlan *plan) {
         guest->cache_bytes -= drop;
         guest->now_usec++; /* a sample of its own */
         look(guest);
-        return shrink_offer(&guest->shrink_config, &guest->shrink, &guest->snapshot, &guest->demand, before);
+        return shrink_freed(&guest->shrink_config, &guest->shrink, &guest->snapshot, &guest->demand, before);
 }
 
 void sim_guest_ask(SimGuest *guest, const ShrinkAsk *ask) {
@@ -164,13 +180,7 @@ void sim_guest_ask(SimGuest *guest, const ShrinkAsk *ask) {
         plan = shrink_ask(&guest->shrink_config, &guest->shrink, ask, &guest->snapshot, &guest->demand, true);
         if (plan.verdict == SHRINK_RECLAIM)
                 plan = reclaim(guest, &plan);
-        say(guest, (SimMessage){
-                           .kind = SIM_OFFER,
-                           .id = ask->id,
-                           .step = ask->step,
-                           .bytes = plan.verdict == SHRINK_OFFERED ? plan.offered_bytes : 0,
-                           .reason = plan.reason,
-                           .hold_usec = plan.hold_usec,
-                   });
+        if (plan.verdict != SHRINK_WAITING)
+                answer(guest, ask, &plan);
         guest->sample_usec = u64_min(guest->sample_usec, guest->now_usec + SAMPLE_SHRINK_USEC);
 }

@@ -30,6 +30,7 @@ class MachineTree:
         (self.path / "proc/self/mountinfo").write_text(
             "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", encoding="ascii")
         self.total, self.available, self.free = total, available, free
+        self.file = 100 * MIB           # on the inactive list
         self.stall_usec = 0
         self.reclaimed: list[int] = []  # what was asked of memory.reclaim
         self._gate = threading.Event()  # memory.reclaim goes on
@@ -55,7 +56,8 @@ class MachineTree:
 
     def write(self) -> None:
         """Puts the figures into the files."""
-        values = {"MemTotal": self.total, "MemFree": self.free, "MemAvailable": self.available}
+        values = {"MemTotal": self.total, "MemFree": self.free, "MemAvailable": self.available,
+                  "Inactive(file)": self.file}
         lines = (FIXTURE / "proc/meminfo").read_text(encoding="ascii").splitlines()
         for index, line in enumerate(lines):
             name = line.split(":")[0]

@@ -73,6 +73,26 @@ def test_what_is_not_free_is_reclaimed_first(guest):
     assert max(guest.machine.reclaimed) <= 16 * MIB
 
 
+def test_cache_that_is_read_again_is_kept(guest):
+    """It rebounds while the agent watches; then nothing is offered, and the hold is that of a bad probe."""
+    guest.start(free=20 * MIB)
+    settle(guest)
+    guest.machine.hold_reclaim()
+    shrink(guest)
+    time.sleep(0.3)
+    guest.machine.release_reclaim(300 * MIB)
+    time.sleep(0.5)
+    guest.machine.file += 40 * MIB
+    guest.machine.write()
+    offer = guest.bridge.wait("shrink_offer")
+    assert (offer.offered_bytes, offer.reason, offer.hold_usec) == (0, pb.REFUSAL_PRESSURE, 1_000_000)
+    guest.wait_for_log("Of 300 MiB reclaimed for the host, 40 MiB were needed")
+    time.sleep(1.2)
+    mark = guest.bridge.mark()
+    shrink(guest, number=10)
+    assert guest.bridge.wait("shrink_offer", since=mark).offered_bytes == 64 * MIB
+
+
 def test_reclaim_in_vain_is_a_refusal(guest):
     guest.start(free=20 * MIB)
     settle(guest)

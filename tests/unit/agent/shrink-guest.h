@@ -32,7 +32,7 @@ static inline void guest_set(Guest *guest, uint64_t total, uint64_t used, uint64
 static inline ShrinkVerdict guest_step(Guest *guest, uint64_t usec) {
         guest->s.now_usec += usec;
         guest->demand = demand_step(&demand_config, &guest->demand_state, &guest->s);
-        guest->plan = shrink_watch(&config, &guest->state, &guest->s);
+        guest->plan = shrink_watch(&config, &guest->state, &guest->s, &guest->demand);
         return guest->plan.verdict;
 }
 
@@ -59,5 +59,15 @@ static inline ShrinkVerdict guest_ask(Guest *guest, uint64_t id, unsigned step, 
         ShrinkAsk ask = ask_of(guest, id, step, mib * MIB);
 
         guest->plan = shrink_ask(&config, &guest->state, &ask, &guest->s, &guest->demand, true);
+        return guest->plan.verdict;
+}
+
+/* The reclaim is over; before is MemFree before it. The verdict after what it evicted has been watched. */
+static inline ShrinkVerdict guest_freed(Guest *guest, uint64_t before) {
+        guest->plan = shrink_freed(&config, &guest->state, &guest->s, &guest->demand, before);
+        for (unsigned i = 0; guest->plan.verdict == SHRINK_WAITING; i++) {
+                assert_true(i < 60);
+                guest_step(guest, MSEC(20));
+        }
         return guest->plan.verdict;
 }

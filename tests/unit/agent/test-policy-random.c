@@ -126,7 +126,7 @@ static void test_shrink(void **unused) {
                         s.balloon_in_total = random_next(&x) & 1;
                         s.psi_some_usec += random_next(&x) % 8 ? 0 : random_small(&x);
 
-                        (void) shrink_watch(&shrink_config, &state, &s);
+                        (void) shrink_watch(&shrink_config, &state, &s, &demand);
                         plan = shrink_ask(&shrink_config, &state, &ask, &s, &demand, random_next(&x) & 1);
                         bool repeated =
                                 plan.verdict == SHRINK_OFFERED && state.at_offer.now_usec != s.now_usec;
@@ -134,7 +134,12 @@ static void test_shrink(void **unused) {
                                 uint64_t before = s.free_bytes;
 
                                 s.free_bytes = random_small(&x);
-                                plan = shrink_offer(&shrink_config, &state, &s, &demand, before);
+                                plan = shrink_freed(&shrink_config, &state, &s, &demand, before);
+                                if (plan.verdict == SHRINK_WAITING) {
+                                        s.now_usec = state.probe.until_usec;
+                                        s.free_bytes = u64_min(s.free_bytes, random_small(&x));
+                                        plan = shrink_watch(&shrink_config, &state, &s, &demand);
+                                }
                         }
                         if (plan.verdict == SHRINK_OFFERED && !repeated) {
                                 n_offered++;

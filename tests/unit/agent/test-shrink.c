@@ -184,7 +184,7 @@ static void test_reclaim(void **unused) {
                 before = guest.s.free_bytes;
                 guest_set(&guest, 1536, 200, table[i].cache - table[i].freed);
                 assert_int_equal(guest_step(&guest, MSEC(200)), SHRINK_WAITING);
-                guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, before);
+                guest_freed(&guest, before);
                 if (guest.plan.verdict != table[i].verdict ||
                     guest.plan.offered_bytes != table[i].offered * MIB)
                         fail_msg("%s: verdict %d, %d MiB", table[i].name, (int) guest.plan.verdict,
@@ -205,10 +205,9 @@ static void test_growth_in_reclaim(void **unused) {
         assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_RECLAIM);
         guest_set(&guest, 1536, 260, 1000);
         guest_step(&guest, MSEC(200));
-        guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, 36 * MIB);
-        assert_int_equal(guest.plan.verdict, SHRINK_REFUSED);
+        assert_int_equal(guest_freed(&guest, 36 * MIB), SHRINK_REFUSED);
         assert_int_equal(guest.plan.reason, REFUSAL_PRESSURE);
-        guest.plan = shrink_offer(&config, &guest.state, &guest.s, &guest.demand, 36 * MIB);
+        assert_int_equal(guest_freed(&guest, 36 * MIB), SHRINK_REFUSED);
         assert_int_equal(guest.plan.reason, REFUSAL_EXPIRED);
 }
 
