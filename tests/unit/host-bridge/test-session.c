@@ -152,7 +152,7 @@ static void test_handshake(void **state) {
         const Message *welcome = &f->agent.last[MESSAGE_WELCOME];
 
         open_session(f);
-        assert_int_equal(f->agent.n[MESSAGE_PING], 1);
+        assert_true(f->agent.n[MESSAGE_PING] >= 1); /* again after 30 ms: a busy machine */
         assert_int_equal(f->agent.last[MESSAGE_PING].session, 0);
         assert_int_equal(welcome->session, 0);
         assert_int_equal(welcome->welcome.handshake_nonce, 100);
