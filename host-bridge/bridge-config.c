@@ -7,6 +7,7 @@
 
 #include "host-bridge/bridge-config.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,7 +19,10 @@
 const BridgeConfig bridge_config_defaults = {
         .budget_bytes = BRIDGE_SIZE_AUTO,
         .reserve_bytes = BRIDGE_SIZE_AUTO,
-        .shrink_policy = SHRINK_POLICY_IDLE,
+        .pool_bytes = BRIDGE_SIZE_AUTO,
+        .overcommit_percent = 100,
+        .preset = PRESET_BALANCED,
+        .shrink_policy = SHRINK_POLICY_AUTO,
         .calm_before_shrink_usec = 60 * USEC_PER_SEC,
         .hold_after_grow_usec = 120 * USEC_PER_SEC,
         .hold_after_refusal_usec = 60 * USEC_PER_SEC,
@@ -33,10 +37,57 @@ const BridgeConfig bridge_config_defaults = {
 };
 
 static const char *const shrink_policy_names[] = {
+        [SHRINK_POLICY_AUTO] = "auto",
         [SHRINK_POLICY_NEVER] = "never",
+        [SHRINK_POLICY_SCARCITY] = "scarcity",
         [SHRINK_POLICY_IDLE] = "idle",
         NULL,
 };
+
+static const char *const preset_names[] = {
+        [PRESET_BALANCED] = "balanced",
+        [PRESET_PERFORMANCE] = "performance",
+        [PRESET_DENSITY] = "density",
+        NULL,
+};
+
+ShrinkPolicy bridge_config_shrink_policy(const BridgeConfig *config) {
+        if (config->shrink_policy != SHRINK_POLICY_AUTO)
+                return (ShrinkPolicy) config->shrink_policy;
+        switch ((Preset) config->preset) {
+
+        case PRESET_PERFORMANCE:
+                return SHRINK_POLICY_NEVER;
+
+        case PRESET_DENSITY:
+                return SHRINK_POLICY_IDLE;
+
+        case PRESET_BALANCED:
+                break;
+        }
+        return SHRINK_POLICY_SCARCITY;
+}
+
+/* Above 100 %, which parse_percent() is not for. */
+static int parse_overcommit(const char *value, void *field) {
+        size_t length = strlen(value);
+        uint64_t percent;
+        int r;
+
+        if (length < 2 || value[length - 1] != '%')
+                return -EINVAL;
+        r = parse_u64(value, length - 1, &percent);
+        if (r < 0)
+                return r;
+        if (percent < 50 || percent > 400)
+                return -ERANGE;
+        *(uint64_t *) field = percent;
+        return 0;
+}
+
+static void format_overcommit(const void *field, char *buffer, size_t size) {
+        (void) snprintf(buffer, size, "%" PRIu64 "%%", *(const uint64_t *) field);
+}
 
 static int parse_size_or_auto(const char *value, void *field) {
         uint64_t bytes = BRIDGE_SIZE_AUTO;
@@ -143,6 +194,23 @@ static void format_mode(const void *field, char *buffer, size_t size) {
 static const ConfigKey bridge_keys[] = {
         SIZE_OR_AUTO("Host", "Budget", budget_bytes),
         SIZE_OR_AUTO("Host", "Reserve", reserve_bytes),
+        SIZE_OR_AUTO("Host", "Pool", pool_bytes),
+        {
+                .section = "Host",
+                .key = "Overcommit",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, overcommit_percent),
+                .parse = parse_overcommit,
+                .format = format_overcommit,
+                .allowed = "50% to 400%",
+        },
+        {
+                .section = "Policy",
+                .key = "Preset",
+                .type = CONFIG_ENUM,
+                .offset = offsetof(BridgeConfig, preset),
+                .names = preset_names,
+        },
         {
                 .section = "Shrink",
                 .key = "Policy",

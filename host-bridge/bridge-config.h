@@ -14,15 +14,26 @@
 #define BRIDGE_PATH_MAX  128U
 
 typedef enum ShrinkPolicy {
+        SHRINK_POLICY_AUTO, /* by the preset */
         SHRINK_POLICY_NEVER,
+        SHRINK_POLICY_SCARCITY,
         SHRINK_POLICY_IDLE,
 } ShrinkPolicy;
+
+typedef enum Preset {
+        PRESET_BALANCED,
+        PRESET_PERFORMANCE,
+        PRESET_DENSITY,
+} Preset;
 
 typedef struct BridgeConfig {
         uint64_t budget_bytes;  /* BRIDGE_SIZE_AUTO: the host's memory less the reserve */
         uint64_t reserve_bytes; /* BRIDGE_SIZE_AUTO: 4 % of the host's memory, at least 2 GiB */
-        int shrink_policy;      /* ShrinkPolicy */
-        int mode;               /* VmMode, of VMs whose file does not say */
+        uint64_t pool_bytes;    /* BRIDGE_SIZE_AUTO: pool_target_bytes() */
+        uint64_t overcommit_percent;
+        int preset;        /* Preset */
+        int shrink_policy; /* ShrinkPolicy */
+        int mode;          /* VmMode, of VMs whose file does not say */
         uint64_t calm_before_shrink_usec, hold_after_grow_usec, hold_after_refusal_usec;
         uint64_t dead_band_bytes;
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
@@ -31,6 +42,9 @@ typedef struct BridgeConfig {
         char audit_file[BRIDGE_PATH_MAX]; /* absolute, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
 } BridgeConfig;
 
+/* What the keys that leave it to the preset come to: never SHRINK_POLICY_AUTO. */
+ShrinkPolicy bridge_config_shrink_policy(const BridgeConfig *config);
+
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 14U
+#define BRIDGE_CONFIG_KEYS 17U

@@ -5,6 +5,7 @@
 
 #include <uthash.h>
 
+#include "host-bridge/arbitration.h"
 #include "host-bridge/bridge.h"
 #include "host-bridge/guests/discovery.h"
 #include "host-bridge/guests/vm.h"
@@ -23,6 +24,7 @@ struct Bridge {
         Record *record;
         Discovery *discovery;
         Rounds *rounds;
+        Arbitration *arbitration;
         char *runtime_dir;
         VmEntry *vms; /* hash by name */
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */

@@ -134,11 +134,26 @@ static void on_discovered(const DiscoveredVm *vms, size_t n, void *userdata) {
         bridge->walked = NULL;
 }
 
+static void walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata) {
+        Bridge *bridge = userdata;
+
+        for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
+                visit(entry->vm, visit_userdata);
+}
+
+static void want_round(void *userdata) {
+        Bridge *bridge = userdata;
+
+        if (bridge->arbitration) /* not while the VMs are freed at the end */
+                arbitration_soon(bridge->arbitration);
+}
+
 static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         Bridge *bridge = userdata;
 
         for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
                 vm_tick(entry->vm, now_usec);
+        arbitration_run(bridge->arbitration, now_usec);
         if (slow)
                 discovery_rescan(bridge->discovery, false);
 }
@@ -197,7 +212,7 @@ static int read_budget(const BridgeOptions *options, uint64_t *ret) {
         int r;
 
         if (options->config.budget_bytes != BRIDGE_SIZE_AUTO) {
-                *ret = options->config.budget_bytes;
+                *ret = u64_percent(options->config.budget_bytes, options->config.overcommit_percent);
                 return 0;
         }
         r = host_memory_total(options->root, &total);
@@ -206,18 +221,21 @@ static int read_budget(const BridgeOptions *options, uint64_t *ret) {
                         r, "Could not read the host's memory (set [Host] Budget= to do without): %m");
         if (reserve == BRIDGE_SIZE_AUTO)
                 reserve = host_reserve_auto(total);
-        *ret = u64_sub(total, reserve);
+        *ret = u64_percent(u64_sub(total, reserve), options->config.overcommit_percent);
         log_info("Budget for guests: %s of the host's %s", format_size(budget, *ret),
                  format_size(host, total));
         return 0;
 }
 
 static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config) {
+        ShrinkPolicy policy = bridge_config_shrink_policy(config);
+
         bridge->env = (VmEnv){
                 .event = sd_event_ref(event),
                 .arbiter =
                         {
-                                .shrink_idle = config->shrink_policy == SHRINK_POLICY_IDLE,
+                                .shrink_idle = policy == SHRINK_POLICY_IDLE,
+                                .shrink_scarcity = policy != SHRINK_POLICY_NEVER,
                                 .calm_before_shrink_usec = config->calm_before_shrink_usec,
                                 .hold_after_grow_usec = config->hold_after_grow_usec,
                                 .hold_after_refusal_usec = config->hold_after_refusal_usec,
@@ -234,6 +252,7 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config
                 .open_vmm = open_vmm,
                 .next_id = next_id,
                 .record = put_record,
+                .want_round = want_round,
                 .userdata = bridge,
         };
         bridge->env.session.report_interval_usec = config->report_interval_usec;
@@ -269,6 +288,16 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         r = record_new(RECORD_CAPACITY, &bridge->record);
         if (r < 0)
                 return r;
+        r = arbitration_new(event,
+                            &(ArbitrationOptions){
+                                    .env = &bridge->env,
+                                    .pool_bytes = options->config.pool_bytes,
+                                    .walk = walk_vms,
+                                    .userdata = bridge,
+                            },
+                            &bridge->arbitration);
+        if (r < 0)
+                return r;
         r = rounds_new(event, on_round, bridge, &bridge->rounds);
         if (r < 0)
                 return r;
@@ -297,6 +326,7 @@ Bridge *bridge_free(Bridge *bridge) {
                 return NULL;
 
         (void) rounds_free(bridge->rounds);
+        bridge->arbitration = arbitration_free(bridge->arbitration);
         (void) discovery_free(bridge->discovery);
         HASH_ITER (hh, bridge->vms, entry, next) {
                 HASH_DEL(bridge->vms, entry);

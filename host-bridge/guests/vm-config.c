@@ -107,6 +107,21 @@ static const ConfigKey vm_keys[] = {
         },
         {
                 .section = "VM",
+                .key = "Class",
+                .type = CONFIG_ENUM,
+                .offset = offsetof(VmConfig, policy.vm_class),
+                .names = vm_class_names,
+        },
+        {
+                .section = "VM",
+                .key = "Shares",
+                .type = CONFIG_U64,
+                .offset = offsetof(VmConfig, policy.shares),
+                .min = 1,
+                .max = SHARES_MAX,
+        },
+        {
+                .section = "VM",
                 .key = "Mode",
                 .type = CONFIG_ENUM,
                 .offset = offsetof(VmConfig, policy.mode),
@@ -114,7 +129,8 @@ static const ConfigKey vm_keys[] = {
         },
 };
 
-_Static_assert(sizeof(VmMode) == sizeof(int), "a CONFIG_ENUM writes an int");
+_Static_assert(sizeof(VmMode) == sizeof(int) && sizeof(VmClass) == sizeof(int),
+               "a CONFIG_ENUM writes an int");
 
 const ConfigTable vm_config_table = {
         .name = "vm",

@@ -71,6 +71,7 @@ static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) 
         };
         arbiter_peak_note(&vm->peak, vm->env->arbiter.calm_before_shrink_usec,
                           u64_min(report->demand_bytes, MEMORY_BYTES_MAX), now_usec);
+        activity_note(&vm->activity, vm->guest.used_bytes, vm->guest.usable_bytes, now_usec);
         take_urgency(vm, report->urgency, report->cause, now_usec);
 }
 

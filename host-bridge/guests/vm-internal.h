@@ -3,8 +3,8 @@
 
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
- * hypervisor says), vm-judge.c (decisions), vm-resize.c (their steps), vm-rival.c (somebody else resizes), vm-snapshot.c,
- * vm-operator.c (what people ask for), vm-lacks.c (what is in the way).
+ * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-rival.c (somebody
+ * else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in the way).
  */
 
 #include "common/log.h"
@@ -59,10 +59,14 @@ struct Vm {
         unsigned n_reports; /* since the session began, the guest was reset or went on after a pause */
 
         /* decisions */
-        uint64_t calm_since_usec, last_grow_usec, last_refusal_usec, last_failure_usec;
+        uint64_t calm_since_usec, last_grow_usec, last_shrink_usec, last_refusal_usec, last_failure_usec;
         unsigned n_refusals, n_failures;
         uint64_t held_until_usec; /* the guest has said that it will refuse until then */
         ArbiterPeak peak;         /* of the demand in reports */
+        Activity activity;
+        Limiter limiter;
+        RoundVm round;         /* what the last one found; its input is not kept up to date */
+        uint64_t waiting_usec; /* others are asked to give for it since; 0: they are not */
         Resize resize;
         uint64_t closed_usec; /* when the last resize was over */
         DecisionRule denied_rule;
@@ -119,6 +123,15 @@ void vm_arm(Vm *vm, uint64_t deadline_usec);
 
 /* Lets the pure core judge, and acts on it. */
 void vm_judge(Vm *vm, uint64_t now_usec);
+
+/* The host's budget, as it is now and as the last round found it. */
+ArbiterHost vm_host(const Vm *vm);
+
+/* Somebody else resizes it, or it is held. */
+bool vm_is_left_alone(const Vm *vm, uint64_t now_usec);
+
+/* Asks for a round, where there are any. */
+void vm_want_round(const Vm *vm);
 
 /* Feeds an event to the open resize, if there is one, and carries out what follows. */
 void vm_feed(Vm *vm, const ResizeEvent *event);

@@ -14,14 +14,18 @@
 #define DENIAL_REPEAT_USEC (60 * USEC_PER_SEC) /* of the same rule */
 #define DENIAL_LEAST_USEC  (10 * USEC_PER_SEC) /* of any, also to a guest that is in need and calm by turns */
 
+bool vm_is_left_alone(const Vm *vm, uint64_t now_usec) {
+        return vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec ||
+               now_usec < vm->hold_until_usec;
+}
+
 static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
         bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
                         session_is_open(vm->session);
-        bool left_alone = vm->rival.n_yields >= RIVAL_YIELDS_MAX || now_usec < vm->rival.yield_until_usec ||
-                          now_usec < vm->hold_until_usec;
 
-        return speaking && !left_alone && !resize_is_open(&vm->resize) && vm->guest.known &&
-               vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
+        return speaking && !vm_is_left_alone(vm, now_usec) && !resize_is_open(&vm->resize) &&
+               vm->guest.known && vm->guest.arrived_usec > vm->closed_usec &&
+               vm->model_usec > vm->closed_usec;
 }
 
 ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
@@ -51,6 +55,15 @@ ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
                 .held_until_usec = vm->held_until_usec,
                 .last_failure_usec = vm->last_failure_usec,
                 .n_failures = vm->n_failures,
+                .last_shrink_usec = vm->last_shrink_usec,
+                .vm_class = vm->policy.vm_class,
+                .limiter = vm->limiter,
+                .fair_bytes = vm->round.fair_bytes,
+                .target_bytes = vm->round.target_bytes,
+                .served = vm->waiting_usec != 0 && vm->env->donated_usec >= vm->waiting_usec,
+                .ask_bytes = vm->round.ask_bytes,
+                .ask_rule = vm->round.ask_rule,
+                .ask_level = vm->round.ask_level,
         };
 }
 
@@ -129,35 +142,79 @@ static void shadow(Vm *vm, Decision *decision, uint64_t now_usec) {
         vm->env->record(decision, vm->env->userdata);
 }
 
+/* What is granted is spent at once, so that a second grant within the same second knows of it. */
+static void spend(Vm *vm, const Decision *decision, uint64_t now_usec) {
+        LimiterBounds bounds = {
+                .size_bytes = decision->inputs.size_bytes,
+                .reach_bytes = decision->inputs.max_bytes,
+                .tight = vm->env->round.level > POOL_FULL,
+        };
+
+        limiter_spend(&vm->limiter, &bounds, decision->wanted_bytes, now_usec);
+        vm->waiting_usec = 0;
+}
+
 void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec) {
         if (decision->kind == DECISION_DENY) {
                 decision->result = RESULT_DENIED;
                 decision->closed_usec = now_usec;
                 vm->env->record(decision, vm->env->userdata);
-        } else if (vm_is_managed(vm))
+                return;
+        }
+        if (decision->kind == DECISION_GROW)
+                spend(vm, decision, now_usec);
+        vm->round.ask_bytes = 0; /* it is answered, whatever becomes of it */
+        if (vm_is_managed(vm))
                 vm_begin(vm, decision);
         else
                 shadow(vm, decision, now_usec);
 }
 
-void vm_judge(Vm *vm, uint64_t now_usec) {
-        ArbiterConfig config = vm->env->arbiter;
-        ArbiterVm subject;
+ArbiterHost vm_host(const Vm *vm) {
+        const VmEnv *env = vm->env;
+
+        return (ArbiterHost){
+                .budget_bytes = env->ledger->budget_bytes,
+                .committed_bytes = env->ledger->committed_bytes,
+                .round = env->round,
+                .pressed = env->pressed,
+        };
+}
+
+static void judge(Vm *vm, bool in_round, uint64_t now_usec) {
+        const VmEnv *env = vm->env;
+        ArbiterHost host = vm_host(vm);
         ArbiterVerdict verdict;
+        ArbiterVm subject;
 
         if (!can_be_judged(vm, now_usec))
                 return;
-
-        config.budget_bytes = vm->env->ledger->budget_bytes;
         subject = vm_subject(vm, now_usec);
-        verdict = arbiter_judge(&config, &subject, vm->env->ledger->committed_bytes, now_usec);
+        subject.in_round = in_round || !env->want_round;
+        verdict = arbiter_judge(&env->arbiter, &host, &subject, now_usec);
+        if (verdict.round && !in_round) {
+                vm_want_round(vm);
+                /* A part of what it wants may be another's part: the round follows within this dispatch of the loop. */
+                if (verdict.act && verdict.kind == DECISION_GROW && env->want_round)
+                        return;
+        }
         if (!verdict.act)
                 vm_arm(vm, verdict.wake_usec);
-        else if (verdict.kind == DECISION_DENY)
+        else if (verdict.kind == DECISION_DENY) {
                 deny(vm, &verdict, now_usec);
-        else {
+                if (verdict.wake_usec != USEC_INFINITY)
+                        vm_arm(vm, verdict.wake_usec);
+        } else {
                 Decision decision = vm_decision(vm, &verdict, now_usec);
 
                 vm_carry(vm, &decision, now_usec);
         }
+}
+
+void vm_judge(Vm *vm, uint64_t now_usec) {
+        judge(vm, false, now_usec);
+}
+
+void vm_round_judge(Vm *vm, uint64_t now_usec) {
+        judge(vm, true, now_usec);
 }

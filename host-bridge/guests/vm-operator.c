@@ -46,7 +46,7 @@ static void preview(const Vm *vm, ControlPlan *plan) {
 }
 
 int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan *ret) {
-        ArbiterConfig config = vm->env->arbiter;
+        ArbiterHost host = vm_host(vm);
         uint64_t now_usec = vm_now();
         ArbiterVerdict verdict;
         ArbiterVm subject;
@@ -58,9 +58,8 @@ int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan
         if (r < 0)
                 return r;
 
-        config.budget_bytes = vm->env->ledger->budget_bytes;
         subject = vm_subject(vm, now_usec);
-        verdict = operator_judge(&config, &subject, target_bytes, vm->env->ledger->committed_bytes);
+        verdict = operator_judge(&host, &subject, target_bytes);
         memset(ret, 0, sizeof(*ret));
         ret->size_bytes = subject.size_bytes;
         if (!verdict.act) {

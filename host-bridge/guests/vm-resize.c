@@ -95,6 +95,10 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
         if (decision->kind == DECISION_SHRINK) {
                 vm->n_refusals = done ? 0 : vm->n_refusals + 1;
                 vm->last_refusal_usec = done ? vm->last_refusal_usec : now_usec;
+                if (decision->confirmed_bytes < 0)
+                        vm->last_shrink_usec = now_usec;
+                if (decision->confirmed_bytes < 0 && decision->rule == RULE_SHRINK_DONOR)
+                        vm->env->donated_usec = now_usec;
         } else if (done || decision->result == RESULT_PARTIAL) {
                 vm->last_grow_usec = now_usec;
                 vm->n_failures = 0;
@@ -104,6 +108,11 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
                 vm->last_failure_usec = now_usec;
                 vm->n_failures++;
         }
+        if (decision->kind == DECISION_GROW)
+                limiter_refund(&vm->limiter,
+                               u64_sub(decision->wanted_bytes, decision->confirmed_bytes > 0
+                                                                       ? (uint64_t) decision->confirmed_bytes
+                                                                       : 0));
 }
 
 static void finish(Vm *vm) {

@@ -124,7 +124,7 @@ uint64_t vm_max_bytes(const Vm *vm) {
 }
 
 void vm_account(Vm *vm) {
-        uint64_t bytes = 0, inflated;
+        uint64_t bytes = 0, before = vm->committed_bytes, inflated;
 
         if (vm->model.known) {
                 bytes = memory_model_committed_bytes(&vm->model);
@@ -135,6 +135,8 @@ void vm_account(Vm *vm) {
                 bytes = u64_max(bytes, u64_max(resize_reserved_bytes(&vm->resize), vm->unsure_bytes));
         }
         ledger_set(vm->env->ledger, &vm->committed_bytes, bytes);
+        if (bytes < before && vm->env->round.n_waiting > 0)
+                vm_want_round(vm); /* somebody waits for it */
 }
 
 void vm_begin_grace(Vm *vm) {

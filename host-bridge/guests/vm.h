@@ -27,6 +27,8 @@ typedef struct VmPolicy {
         bool has_min;
         uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the smallest size seen */
         uint64_t max_bytes; /* UINT64_MAX: as far as its devices reach */
+        VmClass vm_class;
+        uint64_t shares; /* 0: SHARES_DEFAULT */
 } VmPolicy;
 
 /* What all VMs of a bridge share; lives as long as they do. */
@@ -42,7 +44,13 @@ typedef struct VmEnv {
         /* A fresh decision id, and a place for decisions: new, or the same one changed. */
         uint64_t (*next_id)(void *userdata);
         void (*record)(const Decision *decision, void *userdata);
+        /* A VM wants what only a round can say, or has given something: one is due soon. NULL: there are none. */
+        void (*want_round)(void *userdata);
         void *userdata;
+
+        RoundFindings round;   /* of the last one */
+        bool pressed;          /* the host stalls on memory */
+        uint64_t donated_usec; /* when a VM last gave for another that waited */
 } VmEnv;
 
 /* name is valid (vm_name_is_valid()). channel_path may be NULL: none. Returns 0 or -errno. */
@@ -62,5 +70,13 @@ void vm_operator_resume(Vm *vm);
 
 /* The slow round: what has no event of its own. */
 void vm_tick(Vm *vm, uint64_t now_usec);
+
+/*
+ * A round: vm_round_see() what it needs to know of the VM, vm_round_take() what it found, and then, those first who come
+ * first, vm_round_judge().
+ */
+void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret);
+void vm_round_take(Vm *vm, const RoundVm *found, uint64_t now_usec);
+void vm_round_judge(Vm *vm, uint64_t now_usec);
 
 void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret);

@@ -12,15 +12,25 @@
 
 #include "common/vocabulary.h"
 #include "host-bridge/policy/decision.h"
+#include "host-bridge/policy/limiter.h"
+#include "host-bridge/policy/round.h"
 
 typedef struct ArbiterConfig {
-        uint64_t budget_bytes; /* for all VMs of this bridge; UINT64_MAX: unlimited */
-        bool shrink_idle;      /* take from idle guests at all */
+        bool shrink_idle;     /* take from idle guests whether or not anybody needs it: density */
+        bool shrink_scarcity; /* take what a round asks for */
         uint64_t calm_before_shrink_usec;
         uint64_t hold_after_grow_usec;
         uint64_t hold_after_refusal_usec;
-        uint64_t dead_band_bytes; /* a surplus smaller than this is left alone */
+        uint64_t dead_band_bytes; /* a surplus smaller than this, or than 1 % of the VM, is left alone */
 } ArbiterConfig;
+
+/* The host as it is at this moment, and as the last round found it. */
+typedef struct ArbiterHost {
+        uint64_t budget_bytes;    /* for all VMs of this bridge; UINT64_MAX: unlimited */
+        uint64_t committed_bytes; /* the sum over all VMs, the one that is judged included */
+        RoundFindings round;
+        bool pressed; /* the host itself stalls on memory */
+} ArbiterHost;
 
 /* One VM as the arbiter sees it. Guest figures are clamped before they come here. */
 typedef struct ArbiterVm {
@@ -44,6 +54,19 @@ typedef struct ArbiterVm {
         uint64_t take_block_bytes;   /* memory_model_shrink_block_bytes(); 0: block_bytes */
         uint64_t device_floor_bytes; /* memory_model_floor_bytes() */
         uint64_t peak_bytes;         /* arbiter_peak_bytes(); 0 = unknown */
+        uint64_t last_shrink_usec;   /* when a shrink closed that took something; 0 = never */
+
+        VmClass vm_class;
+        Limiter limiter;
+        bool quarantined; /* trust.h: grow-only, up to fair_bytes */
+        bool pressed;     /* its hypervisor's cgroup stalls on memory */
+        /* of the last round; all zero before the first */
+        uint64_t fair_bytes, target_bytes;
+        bool in_round;      /* this judgement is part of one, so that target_bytes is of these figures */
+        bool served;        /* donors gave, or were asked to, since it began to wait */
+        uint64_t ask_bytes; /* to be taken from it; 0: nothing */
+        DecisionRule ask_rule;
+        PoolLevel ask_level;
 } ArbiterVm;
 
 #define ARBITER_PEAK_SLOTS 8U
@@ -72,11 +95,16 @@ typedef struct ArbiterVerdict {
         DecisionRule rule;
         uint64_t bytes;     /* DECISION_GROW: to be given; DECISION_SHRINK: to be taken */
         uint64_t wake_usec; /* look again not later than this; USEC_INFINITY: no need */
+        bool round;         /* it wants more than it may have by itself: a round is due */
 } ArbiterVerdict;
 
-/*
- * committed_bytes: the sum over all VMs of the bridge, this one included. To be asked only while no resize of
- * this VM is open.
- */
-ArbiterVerdict arbiter_judge(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t committed_bytes,
+/* To be asked only while no resize of this VM is open. */
+ArbiterVerdict arbiter_judge(const ArbiterConfig *config, const ArbiterHost *host, const ArbiterVm *vm,
                              uint64_t now_usec);
+
+/* What the VM could be asked for now, at each level; 0 while something holds a shrink. For RoundVm.spare_bytes. */
+uint64_t arbiter_spare_bytes(const ArbiterConfig *config, const ArbiterVm *vm, PoolLevel level,
+                             uint64_t now_usec);
+
+/* The VM size below which its guest does not live, or Min=, or what its devices cannot give. */
+uint64_t arbiter_lowest_bytes(const ArbiterVm *vm);

@@ -29,6 +29,14 @@ static const char *const rule_names[] = {
         [RULE_DENY_MIN] = "deny-min",
         [RULE_DENY_FLOOR] = "deny-floor",
         [RULE_DENY_SILENT] = "deny-silent",
+        [RULE_GROW_DONOR] = "grow-donor",
+        [RULE_SHRINK_SCARCITY] = "shrink-scarcity",
+        [RULE_SHRINK_DONOR] = "shrink-donor",
+        [RULE_DENY_POOL] = "deny-pool",
+        [RULE_DENY_SHARE] = "deny-share",
+        [RULE_DENY_RATE] = "deny-rate",
+        [RULE_DENY_QUARANTINE] = "deny-quarantine",
+        [RULE_DENY_HOST_PRESSURE] = "deny-host-pressure",
 };
 _Static_assert(N_NAMES(rule_names) == DECISION_RULE_MAX, "every rule has a name");
 

@@ -24,17 +24,25 @@ typedef enum DecisionKind {
 /* Why: the rule that decided. */
 typedef enum DecisionRule {
         RULE_NONE,
-        RULE_GROW_ALARM,    /* urgency high or critical: at once, from free budget */
-        RULE_GROW_DEMAND,   /* urgency low: demand above size */
-        RULE_SHRINK_IDLE,   /* calm long enough, and more than demand */
-        RULE_DENY_MAX,      /* at Max= */
-        RULE_DENY_BUDGET,   /* the host budget is used up */
-        RULE_DENY_OBSERVED, /* no Max=: observed only */
-        RULE_DENY_CEILING,  /* the VM's devices reach no further */
-        RULE_OPERATOR,      /* somebody asked for a size: operator.h */
-        RULE_DENY_MIN,      /* at Min= */
-        RULE_DENY_FLOOR,    /* the VM's devices give no more */
-        RULE_DENY_SILENT,   /* the guest has not been heard lately */
+        RULE_GROW_ALARM,         /* urgency high or critical: at once, from free budget */
+        RULE_GROW_DEMAND,        /* urgency low: demand above size */
+        RULE_SHRINK_IDLE,        /* calm long enough, and more than demand */
+        RULE_DENY_MAX,           /* at Max= */
+        RULE_DENY_BUDGET,        /* the host budget is used up */
+        RULE_DENY_OBSERVED,      /* no Max=: observed only */
+        RULE_DENY_CEILING,       /* the VM's devices reach no further */
+        RULE_OPERATOR,           /* somebody asked for a size: operator.h */
+        RULE_DENY_MIN,           /* at Min= */
+        RULE_DENY_FLOOR,         /* the VM's devices give no more */
+        RULE_DENY_SILENT,        /* the guest has not been heard lately */
+        RULE_GROW_DONOR,         /* urgent, out of what others have given for it */
+        RULE_SHRINK_SCARCITY,    /* calm, and the host's pool is below its target */
+        RULE_SHRINK_DONOR,       /* calm, and another VM waits for memory */
+        RULE_DENY_POOL,          /* what is free is kept for more urgent asks, or for VMs that have less */
+        RULE_DENY_SHARE,         /* not everybody can have what he asks for, and it has its part */
+        RULE_DENY_RATE,          /* it has grown too fast lately */
+        RULE_DENY_QUARANTINE,    /* its figures contradict the hypervisor's, and it has its fair share */
+        RULE_DENY_HOST_PRESSURE, /* the host itself, or this VM's cgroup on it, stalls on memory */
         DECISION_RULE_MAX,
 } DecisionRule;
 

@@ -15,14 +15,13 @@ static ArbiterVerdict verdict(DecisionKind kind, DecisionRule rule, uint64_t byt
                 .act = true, .kind = kind, .rule = rule, .bytes = bytes, .wake_usec = USEC_INFINITY};
 }
 
-static ArbiterVerdict judge_grow(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t wanted,
-                                 uint64_t committed_bytes) {
+static ArbiterVerdict judge_grow(const ArbiterHost *host, const ArbiterVm *vm, uint64_t wanted) {
         uint64_t block = u64_max(vm->block_bytes, 1), reach = u64_min(vm->max_bytes, vm->ceiling_bytes);
         /* From what is promised to it already, not from its size: a late arrival counts. */
         uint64_t room = u64_sub(reach, u64_max(vm->size_bytes, vm->committed_bytes));
-        uint64_t unreserved = config->budget_bytes == UINT64_MAX
+        uint64_t unreserved = host->budget_bytes == UINT64_MAX
                                       ? UINT64_MAX
-                                      : u64_sub(config->budget_bytes, committed_bytes);
+                                      : u64_sub(host->budget_bytes, host->committed_bytes);
         uint64_t grant =
                 u64_min(u64_align_up(wanted, block), u64_align_down(u64_min(room, unreserved), block));
 
@@ -46,8 +45,7 @@ static ArbiterVerdict judge_shrink(const ArbiterVm *vm, uint64_t target_bytes) {
                        vm->size_bytes - target_bytes);
 }
 
-ArbiterVerdict operator_judge(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t target_bytes,
-                              uint64_t committed_bytes) {
+ArbiterVerdict operator_judge(const ArbiterHost *host, const ArbiterVm *vm, uint64_t target_bytes) {
         uint64_t block = u64_max(vm->block_bytes, 1);
         bool grows = target_bytes > vm->size_bytes;
         uint64_t wanted = grows ? target_bytes - vm->size_bytes : vm->size_bytes - target_bytes;
@@ -58,7 +56,7 @@ ArbiterVerdict operator_judge(const ArbiterConfig *config, const ArbiterVm *vm, 
                 return verdict(DECISION_DENY, RULE_DENY_OBSERVED, wanted);
         if (!vm->fresh)
                 return verdict(DECISION_DENY, RULE_DENY_SILENT, wanted);
-        return grows ? judge_grow(config, vm, wanted, committed_bytes) : judge_shrink(vm, target_bytes);
+        return grows ? judge_grow(host, vm, wanted) : judge_shrink(vm, target_bytes);
 }
 
 static void fulfil(MemoryModel *model, const PlanStep *step) {

@@ -16,8 +16,7 @@
  * The way from vm->size_bytes to target_bytes. Without act the VM has that size already, to less than a block. What is
  * granted may be less than what was asked for; a denial names the bound that leaves nothing of it.
  */
-ArbiterVerdict operator_judge(const ArbiterConfig *config, const ArbiterVm *vm, uint64_t target_bytes,
-                              uint64_t committed_bytes);
+ArbiterVerdict operator_judge(const ArbiterHost *host, const ArbiterVm *vm, uint64_t target_bytes);
 
 typedef struct OperatorPlan {
         bool growing;

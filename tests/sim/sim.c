@@ -14,7 +14,7 @@
 #define STALE_USEC   (3 * USEC_PER_SEC)
 #define ROUND_USEC   USEC_PER_SEC
 
-static uint64_t committed_of(const SimVm *vm) {
+uint64_t sim_committed_of(const SimVm *vm) {
         uint64_t bytes = memory_model_committed_bytes(&vm->model);
 
         /* QEMU tells no balloon's target: what it was told to let go and the guest has not taken yet. */
@@ -23,11 +23,11 @@ static uint64_t committed_of(const SimVm *vm) {
         return u64_max(bytes, resize_reserved_bytes(&vm->resize));
 }
 
-static uint64_t committed_sum(const Sim *sim) {
+uint64_t sim_committed_sum(const Sim *sim) {
         uint64_t bytes = 0;
 
         for (unsigned i = 0; i < sim->n_vms; i++)
-                bytes = u64_add(bytes, committed_of(&sim->vms[i]));
+                bytes = u64_add(bytes, sim_committed_of(&sim->vms[i]));
         return bytes;
 }
 
@@ -46,6 +46,11 @@ static void finish(Sim *sim, SimVm *vm) {
         if (decision->kind == DECISION_SHRINK) {
                 vm->n_refusals = done ? 0 : vm->n_refusals + 1;
                 vm->last_refusal_usec = done ? vm->last_refusal_usec : sim->now_usec;
+                if (decision->confirmed_bytes < 0)
+                        vm->last_shrink_usec = sim->now_usec;
+                if (decision->confirmed_bytes < 0 && decision->rule == RULE_SHRINK_DONOR)
+                        sim->donated_usec = sim->now_usec;
+                sim->round_wanted = sim->round_wanted || sim->found.n_waiting > 0;
         } else if (done || decision->result == RESULT_PARTIAL) {
                 vm->last_grow_usec = sim->now_usec;
                 vm->last_failure_usec = vm->n_failures = 0;
@@ -53,6 +58,11 @@ static void finish(Sim *sim, SimVm *vm) {
                 vm->last_failure_usec = sim->now_usec;
                 vm->n_failures++;
         }
+        if (decision->kind == DECISION_GROW)
+                limiter_refund(&vm->limiter,
+                               u64_sub(decision->wanted_bytes, decision->confirmed_bytes > 0
+                                                                       ? (uint64_t) decision->confirmed_bytes
+                                                                       : 0));
         keep(vm, decision);
 }
 
@@ -117,7 +127,7 @@ static void feed_kind(Sim *sim, SimVm *vm, ResizeEventKind kind) {
         feed(sim, vm, &event);
 }
 
-static ArbiterVm subject_of(const Sim *sim, const SimVm *vm) {
+ArbiterVm sim_subject(const Sim *sim, const SimVm *vm) {
         uint64_t window_usec = sim->arbiter.calm_before_shrink_usec;
 
         return (ArbiterVm){
@@ -126,7 +136,7 @@ static ArbiterVm subject_of(const Sim *sim, const SimVm *vm) {
                 .min_bytes = vm->min_bytes,
                 .max_bytes = vm->max_bytes,
                 .size_bytes = memory_model_size_bytes(&vm->model),
-                .committed_bytes = committed_of(vm),
+                .committed_bytes = sim_committed_of(vm),
                 .ceiling_bytes = memory_model_ceiling_bytes(&vm->model),
                 .block_bytes = memory_model_grow_block_bytes(&vm->model),
                 .take_block_bytes = memory_model_shrink_block_bytes(&vm->model),
@@ -143,6 +153,15 @@ static ArbiterVm subject_of(const Sim *sim, const SimVm *vm) {
                 .held_until_usec = vm->held_until_usec,
                 .last_failure_usec = vm->last_failure_usec,
                 .n_failures = vm->n_failures,
+                .last_shrink_usec = vm->last_shrink_usec,
+                .vm_class = vm->vm_class,
+                .limiter = vm->limiter,
+                .fair_bytes = vm->round.fair_bytes,
+                .target_bytes = vm->round.target_bytes,
+                .served = vm->waiting_usec != 0 && sim->donated_usec >= vm->waiting_usec,
+                .ask_bytes = vm->round.ask_bytes,
+                .ask_rule = vm->round.ask_rule,
+                .ask_level = vm->round.ask_level,
         };
 }
 
@@ -159,33 +178,65 @@ static Decision decision_of(Sim *sim, const SimVm *vm, const ArbiterVerdict *ver
         };
 }
 
-static void judge(Sim *sim, SimVm *vm) {
-        ArbiterVm subject = subject_of(sim, vm);
-        ArbiterVerdict verdict;
-        Decision decision;
+static void spend(const Sim *sim, SimVm *vm, const Decision *decision) {
+        LimiterBounds bounds = {
+                .size_bytes = decision->inputs.size_bytes,
+                .reach_bytes = decision->inputs.max_bytes,
+                .tight = sim->found.level > POOL_FULL,
+        };
+
+        limiter_spend(&vm->limiter, &bounds, decision->wanted_bytes, sim->now_usec);
+        vm->waiting_usec = 0;
+}
+
+static void act(Sim *sim, SimVm *vm, const ArbiterVerdict *verdict) {
+        Decision decision = decision_of(sim, vm, verdict);
         ResizeEvent first;
         ResizeAction action;
+
+        if (verdict->kind == DECISION_DENY) {
+                if (vm->denied_rule != verdict->rule)
+                        keep(vm, &decision);
+                vm->denied_rule = verdict->rule;
+                return;
+        }
+        vm->denied_rule = RULE_NONE;
+        vm->round.ask_bytes = 0;
+        if (verdict->kind == DECISION_GROW)
+                spend(sim, vm, &decision);
+        first = event_of(sim, vm, RESIZE_EVENT_HEARD);
+        action = resize_begin(&vm->resize, &sim->resize, &decision, 128 * MIB, &first);
+        carry_out(sim, vm, &action);
+}
+
+void sim_judge(Sim *sim, SimVm *vm, bool in_round) {
+        ArbiterVm subject = sim_subject(sim, vm);
+        ArbiterHost host = {
+                .budget_bytes = sim->budget_bytes,
+                .committed_bytes = sim_committed_sum(sim),
+                .round = sim->found,
+                .pressed = sim->pressed,
+        };
+        ArbiterVerdict verdict;
 
         if (!vm->known || resize_is_open(&vm->resize) || vm->reported_usec <= vm->closed_usec ||
             vm->model_usec == 0)
                 return;
-        verdict = arbiter_judge(&sim->arbiter, &subject, committed_sum(sim), sim->now_usec);
-        if (!verdict.act) {
+        subject.in_round = in_round;
+        verdict = arbiter_judge(&sim->arbiter, &host, &subject, sim->now_usec);
+        if (verdict.round && !in_round) {
+                sim->round_wanted = true;
+                if (verdict.act && verdict.kind == DECISION_GROW)
+                        return;
+        }
+        if (verdict.wake_usec != USEC_INFINITY)
                 vm->wake_usec = u64_min(vm->wake_usec, verdict.wake_usec);
-                return;
-        }
+        if (verdict.act)
+                act(sim, vm, &verdict);
+}
 
-        decision = decision_of(sim, vm, &verdict);
-        if (verdict.kind == DECISION_DENY) {
-                if (vm->denied_rule != verdict.rule)
-                        keep(vm, &decision);
-                vm->denied_rule = verdict.rule;
-                return;
-        }
-        vm->denied_rule = RULE_NONE;
-        first = event_of(sim, vm, RESIZE_EVENT_HEARD);
-        action = resize_begin(&vm->resize, &sim->resize, &decision, 128 * MIB, &first);
-        carry_out(sim, vm, &action);
+static void judge(Sim *sim, SimVm *vm) {
+        sim_judge(sim, vm, false);
 }
 
 static void take_mood(Sim *sim, SimVm *vm, const SimMessage *message) {
@@ -199,9 +250,12 @@ static void take_mood(Sim *sim, SimVm *vm, const SimMessage *message) {
                 vm->calm_since_usec = 0;
         else if (vm->calm_since_usec == 0)
                 vm->calm_since_usec = sim->now_usec;
-        if (message->kind == SIM_REPORT)
+        if (message->kind == SIM_REPORT) {
                 arbiter_peak_note(&vm->peak, sim->arbiter.calm_before_shrink_usec,
                                   message->demand.demand_bytes, sim->now_usec);
+                activity_note(&vm->activity, message->demand.used_bytes, message->usable_bytes,
+                              sim->now_usec);
+        }
         feed_kind(sim, vm, stop ? RESIZE_EVENT_VETO : RESIZE_EVENT_HEARD);
         judge(sim, vm);
 }
@@ -258,10 +312,12 @@ static void tick_vm(Sim *sim, SimVm *vm) {
 void sim_init(Sim *sim) {
         *sim = (Sim){
                 .next_id = 1,
+                .budget_bytes = UINT64_MAX,
+                .pool_bytes = UINT64_MAX,
                 .arbiter =
                         {
-                                .budget_bytes = UINT64_MAX,
                                 .shrink_idle = true,
+                                .shrink_scarcity = true,
                                 .calm_before_shrink_usec = 8 * USEC_PER_SEC,
                                 .hold_after_grow_usec = 10 * USEC_PER_SEC,
                                 .hold_after_refusal_usec = 10 * USEC_PER_SEC,
@@ -290,7 +346,8 @@ void sim_run(Sim *sim, uint64_t until_usec) {
                         tick_vm(sim, &sim->vms[i]);
                         size += memory_model_size_bytes(&sim->vms[i].guest.model);
                 }
-                sim->worst_committed_bytes = u64_max(sim->worst_committed_bytes, committed_sum(sim));
+                sim_round(sim);
+                sim->worst_committed_bytes = u64_max(sim->worst_committed_bytes, sim_committed_sum(sim));
                 sim->worst_size_bytes = u64_max(sim->worst_size_bytes, size);
         }
 }

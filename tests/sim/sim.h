@@ -16,7 +16,7 @@
 #include "host-bridge/policy/resize.h"
 
 #define SIM_TICK_USEC    (5 * USEC_PER_MSEC)
-#define SIM_VMS_MAX      8U
+#define SIM_VMS_MAX      16U
 #define SIM_MESSAGES_MAX 64U
 
 /* Anonymous memory that the workload wants to hold, at a time since the start. */
@@ -113,6 +113,8 @@ void sim_guest_ask(SimGuest *guest, const ShrinkAsk *ask);
 typedef struct SimVm {
         SimGuest guest;
         uint64_t min_bytes, max_bytes;
+        VmClass vm_class;
+        uint64_t shares;
 
         /* as the bridge knows it */
         MemoryModel model;
@@ -125,6 +127,10 @@ typedef struct SimVm {
         unsigned n_refusals, n_failures;
         uint64_t held_until_usec;
         ArbiterPeak peak;
+        Limiter limiter;
+        Activity activity;
+        RoundVm round;
+        uint64_t waiting_usec, last_shrink_usec;
         Resize resize;
         unsigned n_replies; /* due at the next tick */
         bool balloon_commanded;
@@ -139,17 +145,31 @@ typedef struct SimVm {
 
 typedef struct Sim {
         uint64_t now_usec;
+        uint64_t budget_bytes, pool_bytes;
+        bool pressed;
         ArbiterConfig arbiter;
         ResizeConfig resize;
         uint64_t next_id;
         SimVm vms[SIM_VMS_MAX];
         unsigned n_vms;
         uint64_t worst_committed_bytes, worst_size_bytes; /* highest sums over all VMs so far */
+        RoundFindings found;
+        uint64_t round_usec; /* the last one */
+        bool round_wanted;
+        uint64_t donated_usec; /* a VM last gave for another */
+        RoundVm figures[SIM_VMS_MAX];
 } Sim;
 
 /* The policy of demo.sh: shorter holds than the defaults. */
 void sim_init(Sim *sim);
 SimVm *sim_add(Sim *sim, const SimGuestConfig *guest, uint64_t min_bytes, uint64_t max_bytes);
+
+/* For sim-round.c: a round over all, each second and soon after one is wanted; it judges all VMs. */
+void sim_round(Sim *sim);
+uint64_t sim_committed_sum(const Sim *sim);
+uint64_t sim_committed_of(const SimVm *vm);
+ArbiterVm sim_subject(const Sim *sim, const SimVm *vm);
+void sim_judge(Sim *sim, SimVm *vm, bool in_round);
 
 /* Runs until until_usec. */
 void sim_run(Sim *sim, uint64_t until_usec);

@@ -252,15 +252,15 @@ static void test_veto(void **state) {
 
 /* Two to eight guests that want more than there is, one that lies, one that falls silent. */
 static void test_budget(void **state) {
-        static const Walk walks[SIM_VMS_MAX] = {
+        static const Walk walks[8] = {
                 {1, 1400 * MIB}, {2, 900 * MIB},  {3, 1800 * MIB}, {4, 700 * MIB},
                 {5, 300 * MIB},  {6, 1600 * MIB}, {7, 1200 * MIB}, {8, 1000 * MIB},
         };
         static Sim sim;
 
-        for (unsigned n = 2; n <= SIM_VMS_MAX; n++) {
+        for (unsigned n = 2; n <= ELEMENTSOF(walks); n++) {
                 sim_init(&sim);
-                sim.arbiter.budget_bytes = n * 1100 * MIB;
+                sim.budget_bytes = n * 1100 * MIB;
                 for (unsigned i = 0; i < n; i++) {
                         SimGuestConfig guest = hands[i % ELEMENTSOF(hands)].guest;
 
@@ -277,11 +277,11 @@ static void test_budget(void **state) {
 
                 print_message("%u guests: budget %" PRIu64 " MiB, committed at most %" PRIu64
                               ", in use at most %" PRIu64 "\n",
-                              n, sim.arbiter.budget_bytes / MIB, sim.worst_committed_bytes / MIB,
+                              n, sim.budget_bytes / MIB, sim.worst_committed_bytes / MIB,
                               sim.worst_size_bytes / MIB);
-                assert_true(sim.worst_committed_bytes <= sim.arbiter.budget_bytes);
-                assert_true(sim.worst_size_bytes <= sim.arbiter.budget_bytes);
-                assert_true(sim.worst_committed_bytes >= u64_percent(sim.arbiter.budget_bytes, 90));
+                assert_true(sim.worst_committed_bytes <= sim.budget_bytes);
+                assert_true(sim.worst_size_bytes <= sim.budget_bytes);
+                assert_true(sim.worst_committed_bytes >= u64_percent(sim.budget_bytes, 90));
                 for (unsigned i = 0; i < n; i++) {
                         assert_true(memory_model_size_bytes(&sim.vms[i].guest.model) <= 3 * GIB);
                         assert_true(memory_model_size_bytes(&sim.vms[i].guest.model) >= 512 * MIB);
@@ -297,7 +297,7 @@ static void test_liar(void **state) {
         SimVm *a, *b;
 
         sim_init(&sim);
-        sim.arbiter.budget_bytes = 4 * GIB;
+        sim.budget_bytes = 4 * GIB;
         liar.character = SIM_LIAR;
         honest.load = ramp;
         honest.load_argument = &load;

@@ -22,6 +22,7 @@ CONFIG = """
 [Host]
 Budget=8G
 [Shrink]
+Policy=idle
 CalmBeforeShrink=300ms
 HoldAfterGrow=300ms
 HoldAfterRefusal=2s

@@ -29,6 +29,12 @@ typedef struct Row {
                 uint64_t calm_since, last_grow, last_refusal, last_failure;
                 unsigned n_refusals, n_failures;
                 uint64_t held_until;
+                /* among all VMs; n_normal and n_critical: others that may grow */
+                VmClass vm_class;
+                uint64_t pool, promised, fair, target, spent, ask, last_shrink;
+                PoolLevel level;
+                unsigned n_normal, n_critical;
+                bool host_pressed, pressed, quarantined, outside, served;
         } with;
         bool act;
         DecisionKind kind;
@@ -50,9 +56,8 @@ static uint64_t time_of(uint64_t seconds) {
  */
 static ArbiterVerdict judge(const Row *row) {
         const ArbiterConfig config = {
-                .budget_bytes =
-                        row->with.budget == UNLIMITED ? UINT64_MAX : or (row->with.budget, 8192) * MIB,
-                .shrink_idle = !row->with.no_shrink,
+                .shrink_idle = !row->with.no_shrink && row->with.ask == 0,
+                .shrink_scarcity = !row->with.no_shrink,
                 .calm_before_shrink_usec = 60 * USEC_PER_SEC,
                 .hold_after_grow_usec = 120 * USEC_PER_SEC,
                 .hold_after_refusal_usec = 120 * USEC_PER_SEC,
@@ -84,17 +89,41 @@ static ArbiterVerdict judge(const Row *row) {
                 .take_block_bytes = row->with.take_block * MIB,
                 .device_floor_bytes = row->with.device_floor * MIB,
                 .peak_bytes = row->with.peak * MIB,
+                .last_shrink_usec = row->with.last_shrink * USEC_PER_SEC,
+                .vm_class = row->with.vm_class,
+                .limiter = {.spent_bytes = row->with.spent * MIB, .noted_usec = NOW * USEC_PER_SEC},
+                .quarantined = row->with.quarantined,
+                .pressed = row->with.pressed,
+                .fair_bytes = row->with.fair * MIB,
+                .target_bytes = row->with.target * MIB,
+                .in_round = !row->with.outside,
+                .served = row->with.served,
+                .ask_bytes = row->with.ask * MIB,
+                .ask_rule = RULE_SHRINK_SCARCITY,
+                .ask_level = row->with.level,
         };
-        uint64_t committed = (size + row->with.pending + or (row->with.others, 2048)) * MIB;
+        const ArbiterHost host = {
+                .budget_bytes =
+                        row->with.budget == UNLIMITED ? UINT64_MAX : or (row->with.budget, 8192) * MIB,
+                .committed_bytes = (size + row->with.pending + or (row->with.others, 2048)) * MIB,
+                .round = {.pool_target_bytes = row->with.pool * MIB,
+                          .level = row->with.level,
+                          .promised_bytes = row->with.promised * MIB,
+                          .n_growing = {1, 1 + row->with.n_normal, row->with.n_critical},
+                          .contended = row->with.target > 0},
+                .pressed = row->with.host_pressed,
+        };
 
-        return arbiter_judge(&config, &vm, committed, NOW * USEC_PER_SEC);
+        return arbiter_judge(&config, &host, &vm, NOW * USEC_PER_SEC);
 }
 
 #define GROWS(r, b)  .act = true, .kind = DECISION_GROW, .rule = (r), .bytes = (b), .wake = NEVER
 #define DENIES(r, b) .act = true, .kind = DECISION_DENY, .rule = (r), .bytes = (b), .wake = NEVER
 #define SHRINKS(b)   .act = true, .kind = DECISION_SHRINK, .rule = RULE_SHRINK_IDLE, .bytes = (b), .wake = NEVER
-#define RESTS        .wake = NEVER
-#define WAITS(s)     .wake = (s)
+#define ASKED(b)                                                                                             \
+        .act = true, .kind = DECISION_SHRINK, .rule = RULE_SHRINK_SCARCITY, .bytes = (b), .wake = NEVER
+#define RESTS    .wake = NEVER
+#define WAITS(s) .wake = (s)
 
 /* clang-format off */
 static const Row rows[] = {
@@ -108,9 +137,9 @@ static const Row rows[] = {
         {"demand beyond the dead band", URGENCY_LOW, 65, {0}, GROWS(RULE_GROW_DEMAND, 128)},
         {"demand within the dead band", URGENCY_LOW, 64, {0}, RESTS},
         {"a need without urgency", URGENCY_NONE, 500, {0}, RESTS},
-        {"up to max", URGENCY_CRITICAL, 9000, {.budget = UNLIMITED}, GROWS(RULE_GROW_ALARM, 3072)},
+        {"up to max", URGENCY_CRITICAL, 9000, {.budget = UNLIMITED, .max = 2000}, GROWS(RULE_GROW_ALARM, 976)},
         {"up to the ceiling",
-         URGENCY_CRITICAL, 9000, {.budget = UNLIMITED, .max = UNLIMITED}, GROWS(RULE_GROW_ALARM, 3072)},
+         URGENCY_CRITICAL, 9000, {.budget = UNLIMITED, .max = UNLIMITED, .ceiling = 2000}, GROWS(RULE_GROW_ALARM, 976)},
         {"up to the budget", URGENCY_CRITICAL, 3000, {.budget = 4096}, GROWS(RULE_GROW_ALARM, 1024)},
         {"the last of the budget, below a block of RAM",
          URGENCY_CRITICAL, 3000, {.budget = 3100}, GROWS(RULE_GROW_ALARM, 28)},
@@ -119,10 +148,18 @@ static const Row rows[] = {
         {"pending growth counts against max",
          URGENCY_CRITICAL, 3000, {.pending = 3000}, GROWS(RULE_GROW_ALARM, 72)},
         {"a liar gets its max and no more",
-         URGENCY_CRITICAL, INT64_MAX, {.budget = UNLIMITED}, GROWS(RULE_GROW_ALARM, 3072)},
+         URGENCY_CRITICAL, INT64_MAX, {.budget = UNLIMITED, .max = 1500}, GROWS(RULE_GROW_ALARM, 476)},
         {"the hold after a shrink does not hold growth",
          URGENCY_HIGH, 200, {.last_refusal = 999, .n_refusals = 9}, GROWS(RULE_GROW_ALARM, 200)},
         {"not calm, no matter", URGENCY_HIGH, 200, {.calm_since = NEVER}, GROWS(RULE_GROW_ALARM, 200)},
+        {"right after a shrink", URGENCY_HIGH, 200, {.last_shrink = 1000}, GROWS(RULE_GROW_ALARM, 200)},
+        {"without urgency not right after a shrink", URGENCY_LOW, 200, {.last_shrink = 950}, WAITS(1050)},
+        {"but when that is over", URGENCY_LOW, 200, {.last_shrink = 900}, GROWS(RULE_GROW_DEMAND, 200)},
+        {"out of what others gave", URGENCY_HIGH, 200, {.served = true}, GROWS(RULE_GROW_DONOR, 200)},
+        {"no faster than the limiter lets it",
+         URGENCY_CRITICAL, 9000, {.budget = UNLIMITED}, GROWS(RULE_GROW_ALARM, 1024)},
+        {"nor for a host that runs low",
+         URGENCY_CRITICAL, 9000, {.budget = UNLIMITED, .level = POOL_LOW}, GROWS(RULE_GROW_ALARM, 512)},
         {"right after a grow", URGENCY_HIGH, 200, {.last_grow = 1000}, GROWS(RULE_GROW_ALARM, 200)},
         {"min is a promise", URGENCY_NONE, -100, {.min = 2048}, GROWS(RULE_GROW_DEMAND, 1024)},
         {"min beyond the devices: what they have",
@@ -146,6 +183,52 @@ static const Row rows[] = {
         {"a liar that is denied",
          URGENCY_CRITICAL, INT64_MAX, {.budget = 3072}, DENIES(RULE_DENY_BUDGET, 4096)},
 
+        /* among all VMs: 8192 - 3072 = 5120 are free, or as the row says */
+        {"the pool is for the urgent",
+         URGENCY_LOW, 700, {.pool = 1024, .budget = 4000}, DENIES(RULE_DENY_POOL, 700)},
+        {"what is above the pool is for all", URGENCY_LOW, 700, {.pool = 1024, .budget = 4396}, GROWS(RULE_GROW_DEMAND, 300)},
+        {"the urgent draw on it", URGENCY_HIGH, 700, {.pool = 1024, .budget = 4000}, GROWS(RULE_GROW_ALARM, 700)},
+        {"but for the last of it, where a critical VM may need that",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .n_critical = 1}, GROWS(RULE_GROW_ALARM, 764)},
+        {"nothing but that is left",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 3200, .n_critical = 1}, DENIES(RULE_DENY_POOL, 900)},
+        {"the critical take it",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 3200, .n_critical = 1, .vm_class = VM_CLASS_CRITICAL}, GROWS(RULE_GROW_ALARM, 128)},
+        {"though not before they are in critical need",
+         URGENCY_HIGH, 900, {.pool = 1024, .budget = 3200, .n_critical = 2, .vm_class = VM_CLASS_CRITICAL}, DENIES(RULE_DENY_POOL, 900)},
+        {"batch leaves it to the others",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .vm_class = VM_CLASS_BATCH}, DENIES(RULE_DENY_POOL, 900)},
+        {"who has his share leaves it to the others",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .fair = 1000, .n_normal = 1}, DENIES(RULE_DENY_POOL, 900)},
+        {"unless there is nobody to want it",
+         URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .fair = 1000}, GROWS(RULE_GROW_ALARM, 900)},
+        {"what is promised to others is not free",
+         URGENCY_CRITICAL, 900, {.promised = 5000}, GROWS(RULE_GROW_ALARM, 120)},
+        {"one's own promise is", URGENCY_NONE, 0, {.promised = 5000, .min = 1536}, GROWS(RULE_GROW_DEMAND, 512)},
+        {"a promise is kept out of the pool",
+         URGENCY_NONE, 0, {.pool = 1024, .budget = 4000, .min = 1536, .promised = 512}, GROWS(RULE_GROW_DEMAND, 512)},
+        {"a promise is bound by the budget",
+         URGENCY_NONE, 0, {.pool = 1024, .budget = 3172, .min = 1536, .promised = 512}, GROWS(RULE_GROW_DEMAND, 100)},
+        {"up to its part where not all can have all",
+         URGENCY_CRITICAL, 900, {.target = 1224}, GROWS(RULE_GROW_ALARM, 200)},
+        {"it has its part", URGENCY_CRITICAL, 900, {.target = 1024}, DENIES(RULE_DENY_SHARE, 900)},
+        {"then it is for a round to say", URGENCY_CRITICAL, 900, {.target = 1224, .outside = true}, RESTS},
+        {"a critical VM in critical need does not wait for one",
+         URGENCY_CRITICAL, 900, {.target = 1224, .outside = true, .vm_class = VM_CLASS_CRITICAL}, GROWS(RULE_GROW_ALARM, 900)},
+        {"the bucket is empty: 128 MiB/s for a reach of 1280, and the least grant is that",
+         URGENCY_CRITICAL, 900, {.spent = 1024, .max = 1280},
+         .act = true, .kind = DECISION_DENY, .rule = RULE_DENY_RATE, .bytes = 900, .wake = 1001},
+        {"the host stalls", URGENCY_CRITICAL, 900, {.host_pressed = true}, DENIES(RULE_DENY_HOST_PRESSURE, 900)},
+        {"its cgroup does", URGENCY_CRITICAL, 900, {.pressed = true}, DENIES(RULE_DENY_HOST_PRESSURE, 900)},
+        {"the critical in critical need are spared",
+         URGENCY_CRITICAL, 900, {.host_pressed = true, .vm_class = VM_CLASS_CRITICAL}, GROWS(RULE_GROW_ALARM, 900)},
+        {"the critical in lesser need are not",
+         URGENCY_HIGH, 900, {.host_pressed = true, .vm_class = VM_CLASS_CRITICAL}, DENIES(RULE_DENY_HOST_PRESSURE, 900)},
+        {"in quarantine up to its share",
+         URGENCY_CRITICAL, 900, {.quarantined = true, .fair = 1200}, GROWS(RULE_GROW_ALARM, 176)},
+        {"in quarantine with its share",
+         URGENCY_CRITICAL, 900, {.quarantined = true, .fair = 1000}, DENIES(RULE_DENY_QUARANTINE, 900)},
+
         /* silence, failures */
         {"silence: no growth by an old word", URGENCY_CRITICAL, 700, {.stale = true}, RESTS},
         {"silence never shrinks", URGENCY_NONE, -500, {.stale = true}, RESTS},
@@ -157,6 +240,26 @@ static const Row rows[] = {
         {"not for ever", URGENCY_CRITICAL, 700, {.last_failure = 1000, .n_failures = 4000}, WAITS(1064)},
 
         /* shrinking */
+        {"asked for a part", URGENCY_NONE, -300, {.ask = 200}, ASKED(200)},
+        {"asked for more than it can spare", URGENCY_NONE, -300, {.ask = 900}, ASKED(300)},
+        {"asked, but switched off", URGENCY_NONE, -300, {.ask = 200, .no_shrink = true}, RESTS},
+        {"asked, but calm for 15 s only", URGENCY_NONE, -300, {.ask = 200, .level = POOL_LOW, .calm_since = 985}, RESTS},
+        {"calm for 15 s does where the pool is short",
+         URGENCY_NONE, -300, {.ask = 200, .level = POOL_SHORT, .calm_since = 985}, ASKED(200)},
+        {"asked, but just grown", URGENCY_NONE, -300, {.ask = 200, .level = POOL_LAST, .last_grow = 900}, RESTS},
+        {"asked, but it has just refused",
+         URGENCY_NONE, -300, {.ask = 200, .level = POOL_LAST, .last_refusal = 900, .n_refusals = 1}, RESTS},
+        {"asked, but in need", URGENCY_LOW, 0, {.ask = 200, .level = POOL_LAST}, RESTS},
+        {"what it needed a while ago stays with it", URGENCY_NONE, -900, {.ask = 900, .peak = 800, .level = POOL_LOW}, ASKED(224)},
+        {"unless the pool is short", URGENCY_NONE, -500, {.ask = 900, .peak = 800, .level = POOL_SHORT}, ASKED(500)},
+        {"its wish stays with it until then", URGENCY_NONE, -300, {.ask = 900, .level = POOL_SHORT}, ASKED(300)},
+        {"down to its floor where memory is scarce",
+         URGENCY_NONE, -300, {.ask = 900, .level = POOL_SCARCE, .floor = 600}, ASKED(424)},
+        {"a critical VM only what it can spare",
+         URGENCY_NONE, -300, {.ask = 900, .level = POOL_LAST, .vm_class = VM_CLASS_CRITICAL}, ASKED(300)},
+        {"never below min", URGENCY_NONE, -300, {.ask = 900, .level = POOL_LAST, .min = 900}, ASKED(124)},
+        {"in quarantine nothing is taken", URGENCY_NONE, -300, {.ask = 200, .quarantined = true}, RESTS},
+        {"in quarantine nothing is taken of the idle", URGENCY_NONE, -300, {.quarantined = true}, RESTS},
         {"idle: the surplus", URGENCY_NONE, -300, {0}, SHRINKS(300)},
         {"in whole pieces", URGENCY_NONE, -300, {.take_block = 256}, SHRINKS(256)},
         {"not a part of a piece", URGENCY_NONE, -300, {.take_block = 512}, RESTS},
@@ -207,7 +310,7 @@ static void test_verdicts(void **state) {
 
                 print_message("%s\n", row->name);
                 assert_int_equal(verdict.act, row->act);
-                assert_int_equal(verdict.wake_usec, time_of(row->wake));
+                assert_int_equal(verdict.wake_usec / USEC_PER_MSEC, time_of(row->wake) / USEC_PER_MSEC);
                 if (!row->act)
                         continue;
                 assert_int_equal(verdict.kind, row->kind);
@@ -250,46 +353,78 @@ static uint64_t draw_bytes(uint64_t *seed) {
         return draw(seed) >> (draw(seed) % 64);
 }
 
+static ArbiterConfig draw_config(uint64_t *seed) {
+        return (ArbiterConfig){
+                .shrink_idle = draw(seed) % 2,
+                .shrink_scarcity = draw(seed) % 2,
+                .calm_before_shrink_usec = draw_bytes(seed),
+                .hold_after_grow_usec = draw_bytes(seed),
+                .hold_after_refusal_usec = draw_bytes(seed),
+                .dead_band_bytes = draw_bytes(seed),
+        };
+}
+
+static ArbiterHost draw_host(uint64_t *seed) {
+        return (ArbiterHost){
+                .budget_bytes = draw_bytes(seed),
+                .round = {.pool_target_bytes = draw_bytes(seed),
+                          .level = (PoolLevel) (draw(seed) % POOL_LEVEL_MAX),
+                          .promised_bytes = draw_bytes(seed),
+                          .n_growing = {draw(seed) % 3, draw(seed) % 3, draw(seed) % 3},
+                          .contended = draw(seed) % 2},
+                .pressed = draw(seed) % 4 == 0,
+        };
+}
+
+static ArbiterVm draw_vm(uint64_t *seed) {
+        return (ArbiterVm){
+                .controlled = draw(seed) % 8 > 0,
+                .fresh = draw(seed) % 8 > 0,
+                .min_bytes = draw_bytes(seed),
+                .max_bytes = draw_bytes(seed),
+                .size_bytes = draw_bytes(seed) % MEMORY_BYTES_MAX,
+                .ceiling_bytes = draw_bytes(seed),
+                .urgency = (Urgency) (draw(seed) % URGENCY_MAX),
+                .need_bytes = (int64_t) draw_bytes(seed) * (draw(seed) % 2 ? 1 : -1),
+                .usable_bytes = draw_bytes(seed),
+                .floor_bytes = draw_bytes(seed),
+                .calm_since_usec = draw_bytes(seed),
+                .last_grow_usec = draw_bytes(seed),
+                .last_refusal_usec = draw_bytes(seed),
+                .n_refusals = (unsigned) draw_bytes(seed),
+                .last_failure_usec = draw_bytes(seed),
+                .n_failures = (unsigned) draw_bytes(seed),
+                .block_bytes = draw(seed) % 4 ? UINT64_C(1) << draw(seed) % 40 : 0,
+                .device_floor_bytes = draw_bytes(seed),
+                .peak_bytes = draw(seed) % 2 ? draw_bytes(seed) : 0,
+                .last_shrink_usec = draw_bytes(seed),
+                .vm_class = (VmClass) (draw(seed) % VM_CLASS_MAX),
+                .limiter = {draw_bytes(seed), draw_bytes(seed)},
+                .quarantined = draw(seed) % 8 == 0,
+                .pressed = draw(seed) % 8 == 0,
+                .fair_bytes = draw_bytes(seed),
+                .target_bytes = draw_bytes(seed),
+                .in_round = draw(seed) % 2,
+                .ask_bytes = draw(seed) % 2 ? draw_bytes(seed) : 0,
+                .ask_rule = RULE_SHRINK_DONOR,
+                .ask_level = (PoolLevel) (draw(seed) % POOL_LEVEL_MAX),
+        };
+}
+
 /* Whatever is said: no grant beyond max, ceiling or budget, no shrink below min or for a stale VM. */
 static void test_bounds(void **state) {
         uint64_t seed = 88172645463325252U;
 
         for (unsigned i = 0; i < 200000; i++) {
-                ArbiterConfig config = {
-                        .budget_bytes = draw_bytes(&seed),
-                        .shrink_idle = true,
-                        .calm_before_shrink_usec = draw_bytes(&seed),
-                        .hold_after_grow_usec = draw_bytes(&seed),
-                        .hold_after_refusal_usec = draw_bytes(&seed),
-                        .dead_band_bytes = draw_bytes(&seed),
-                };
-                ArbiterVm vm = {
-                        .controlled = draw(&seed) % 8 > 0,
-                        .fresh = draw(&seed) % 8 > 0,
-                        .min_bytes = draw_bytes(&seed),
-                        .max_bytes = draw_bytes(&seed),
-                        .size_bytes = draw_bytes(&seed) % MEMORY_BYTES_MAX,
-                        .ceiling_bytes = draw_bytes(&seed),
-                        .urgency = (Urgency) (draw(&seed) % URGENCY_MAX),
-                        .need_bytes = (int64_t) draw_bytes(&seed) * (draw(&seed) % 2 ? 1 : -1),
-                        .usable_bytes = draw_bytes(&seed),
-                        .floor_bytes = draw_bytes(&seed),
-                        .calm_since_usec = draw_bytes(&seed),
-                        .last_grow_usec = draw_bytes(&seed),
-                        .last_refusal_usec = draw_bytes(&seed),
-                        .n_refusals = (unsigned) draw_bytes(&seed),
-                        .last_failure_usec = draw_bytes(&seed),
-                        .n_failures = (unsigned) draw_bytes(&seed),
-                        .block_bytes = draw(&seed) % 4 ? UINT64_C(1) << draw(&seed) % 40 : 0,
-                        .device_floor_bytes = draw_bytes(&seed),
-                        .peak_bytes = draw(&seed) % 2 ? draw_bytes(&seed) : 0,
-                };
-                uint64_t committed, now = draw_bytes(&seed);
+                ArbiterConfig config = draw_config(&seed);
+                ArbiterHost host = draw_host(&seed);
+                ArbiterVm vm = draw_vm(&seed);
+                uint64_t now = draw_bytes(&seed);
                 ArbiterVerdict verdict;
 
                 vm.committed_bytes = u64_add(vm.size_bytes, draw(&seed) % 2 ? draw_bytes(&seed) % GIB : 0);
-                committed = u64_add(vm.committed_bytes, draw_bytes(&seed));
-                verdict = arbiter_judge(&config, &vm, committed, now);
+                host.committed_bytes = u64_add(vm.committed_bytes, draw_bytes(&seed));
+                verdict = arbiter_judge(&config, &host, &vm, now);
                 if (!verdict.act) {
                         assert_true(verdict.wake_usec > now);
                         continue;
@@ -300,9 +435,11 @@ static void test_bounds(void **state) {
                 if (verdict.kind == DECISION_GROW) {
                         assert_true(u64_add(vm.size_bytes, verdict.bytes) <= vm.max_bytes);
                         assert_true(u64_add(vm.size_bytes, verdict.bytes) <= vm.ceiling_bytes);
-                        assert_true(config.budget_bytes == UINT64_MAX ||
-                                    u64_add(committed, verdict.bytes) <= config.budget_bytes);
+                        assert_true(host.budget_bytes == UINT64_MAX ||
+                                    u64_add(host.committed_bytes, verdict.bytes) <= host.budget_bytes);
                 } else if (verdict.kind == DECISION_SHRINK) {
+                        assert_true(config.shrink_idle || config.shrink_scarcity);
+                        assert_false(vm.quarantined);
                         assert_true(vm.urgency == URGENCY_NONE);
                         assert_true(verdict.bytes <= vm.size_bytes);
                         assert_true(vm.size_bytes - verdict.bytes >= vm.min_bytes);

@@ -38,6 +38,12 @@ static void test_values(void **state) {
                 {"", 0, NULL},
                 {"[Host]\nBudget=16G\nReserve=1G\n", 0, NULL},
                 {"[Host]\nBudget=auto\nReserve=auto\n", 0, NULL},
+                {"[Host]\nPool=2G\nOvercommit=150%\n", 0, NULL},
+                {"[Host]\nOvercommit=49%\n", -EINVAL, "400%"},
+                {"[Host]\nOvercommit=150\n", -EINVAL, "50%"},
+                {"[Host]\nOvercommit=%\n", -EINVAL, "bridge.conf:2"},
+                {"[Policy]\nPreset=density\n", 0, NULL},
+                {"[Policy]\nPreset=greed\n", -EINVAL, "performance"},
                 {"[Host]\nBudget=\n", -EINVAL, "bridge.conf:2"},
                 {"[Host]\nBudget=65T\n", -EINVAL, "65T"},
                 {"[Host]\nBudget=-1\n", -EINVAL, "auto"},
@@ -81,7 +87,8 @@ static void test_values(void **state) {
 
 /* Every field is reached by its key, and what is dumped loads to the same. */
 static void test_dump(void **state) {
-        static const char text[] = "[Host]\nBudget=16G\nReserve=3G\n"
+        static const char text[] = "[Host]\nBudget=16G\nReserve=3G\nPool=5M\nOvercommit=120%\n"
+                                   "[Policy]\nPreset=density\n"
                                    "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
                                    "HoldAfterRefusal=3s\nDeadBand=4M\n"
                                    "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
@@ -90,6 +97,9 @@ static void test_dump(void **state) {
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
                 .reserve_bytes = 3 * GIB,
+                .pool_bytes = 5 * MIB,
+                .overcommit_percent = 120,
+                .preset = PRESET_DENSITY,
                 .shrink_policy = SHRINK_POLICY_NEVER,
                 .calm_before_shrink_usec = USEC_PER_SEC,
                 .hold_after_grow_usec = 2 * USEC_PER_SEC,
@@ -119,6 +129,29 @@ static void test_dump(void **state) {
         (void) fclose(out);
         assert_int_equal(parse(dumped, &again, complaint), 0);
         assert_memory_equal(&again, &expected, sizeof(again));
+}
+
+/* A key of its own goes before the preset. */
+static void test_preset(void **state) {
+        static const struct {
+                const char *text;
+                ShrinkPolicy policy;
+        } cases[] = {
+                {"", SHRINK_POLICY_SCARCITY},
+                {"[Policy]\nPreset=balanced\n", SHRINK_POLICY_SCARCITY},
+                {"[Policy]\nPreset=performance\n", SHRINK_POLICY_NEVER},
+                {"[Policy]\nPreset=density\n", SHRINK_POLICY_IDLE},
+                {"[Policy]\nPreset=density\n[Shrink]\nPolicy=never\n", SHRINK_POLICY_NEVER},
+                {"[Shrink]\nPolicy=idle\n", SHRINK_POLICY_IDLE},
+                {"[Policy]\nPreset=performance\n[Shrink]\nPolicy=auto\n", SHRINK_POLICY_NEVER},
+        };
+        BridgeConfig config;
+        char complaint[512];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                assert_int_equal(parse(cases[i].text, &config, complaint), 0);
+                assert_int_equal(bridge_config_shrink_policy(&config), cases[i].policy);
+        }
 }
 
 static void test_reserve(void **state) {
@@ -197,7 +230,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_values),  cmocka_unit_test(test_dump),
                 cmocka_unit_test(test_reserve), cmocka_unit_test(test_memory_total),
-                cmocka_unit_test(test_lock),
+                cmocka_unit_test(test_lock),    cmocka_unit_test(test_preset),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_CRIT);

@@ -78,15 +78,15 @@ static void test_bounds(void **state) {
                 {"a silent guest is not grown", 2 * GIB, fall_silent, DECISION_DENY, RULE_DENY_SILENT, GIB},
                 {"nor shrunk", 512 * MIB, fall_silent, DECISION_DENY, RULE_DENY_SILENT, 512 * MIB},
         };
-        const ArbiterConfig config = {.budget_bytes = 16 * GIB};
-
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 ArbiterVm vm = usual;
                 ArbiterVerdict verdict;
 
                 if (cases[i].change)
                         cases[i].change(&vm);
-                verdict = operator_judge(&config, &vm, cases[i].target_bytes, vm.committed_bytes);
+                verdict = operator_judge(&(ArbiterHost){.budget_bytes = 16 * GIB,
+                                                        .committed_bytes = vm.committed_bytes},
+                                         &vm, cases[i].target_bytes);
                 if (verdict.act != (cases[i].kind != DECISION_KIND_MAX) ||
                     (verdict.act && (verdict.kind != cases[i].kind || verdict.rule != cases[i].rule ||
                                      verdict.bytes != cases[i].bytes)))
@@ -98,12 +98,15 @@ static void test_bounds(void **state) {
 static void test_budget(void **state) {
         ArbiterVerdict verdict;
 
-        verdict = operator_judge(&(ArbiterConfig){.budget_bytes = 6 * GIB}, &usual, 4 * GIB, 5 * GIB + 1);
+        verdict = operator_judge(&(ArbiterHost){.budget_bytes = 6 * GIB, .committed_bytes = 5 * GIB + 1},
+                                 &usual, 4 * GIB);
         assert_int_equal(verdict.rule, RULE_OPERATOR);
         assert_int_equal(verdict.bytes, GIB - 2 * MIB); /* whole blocks, and never above it */
-        verdict = operator_judge(&(ArbiterConfig){.budget_bytes = 6 * GIB}, &usual, 4 * GIB, 6 * GIB);
+        verdict = operator_judge(&(ArbiterHost){.budget_bytes = 6 * GIB, .committed_bytes = 6 * GIB}, &usual,
+                                 4 * GIB);
         assert_int_equal(verdict.rule, RULE_DENY_BUDGET);
-        verdict = operator_judge(&(ArbiterConfig){.budget_bytes = UINT64_MAX}, &usual, 4 * GIB, 6 * GIB);
+        verdict = operator_judge(&(ArbiterHost){.budget_bytes = UINT64_MAX, .committed_bytes = 6 * GIB},
+                                 &usual, 4 * GIB);
         assert_int_equal(verdict.bytes, 3 * GIB);
 }
 

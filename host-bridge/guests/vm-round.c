@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One VM in a round over all: its figures in, its part out. */
+
+#include <assert.h>
+
+#include "host-bridge/guests/vm-internal.h"
+
+/* Silent for so long, a guest may have grown its need unseen (pressure-control.md c, rule 5). */
+#define SILENT_USEC (30 * USEC_PER_SEC)
+
+/* How long others need to give: the actuator's delay and a second. */
+#define HELP_USEC (1150 * USEC_PER_MSEC)
+
+void vm_want_round(const Vm *vm) {
+        if (vm->env->want_round)
+                vm->env->want_round(vm->env->userdata);
+}
+
+/* Of a shrink under way: it may still be vetoed, and then the next round asks others. */
+static uint64_t giving_bytes(const Vm *vm) {
+        return resize_is_open(&vm->resize) && !vm->resize.growing ? vm->resize.decision.wanted_bytes : 0;
+}
+
+void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
+        ArbiterVm subject = vm_subject(vm, now_usec);
+        bool open = resize_is_open(&vm->resize);
+
+        assert(ret);
+
+        *ret = (RoundVm){
+                .vm_class = vm->policy.vm_class,
+                .shares = vm->policy.shares,
+                .min_bytes = subject.min_bytes,
+                .reach_bytes = vm_max_bytes(vm),
+                .controlled = vm_is_managed(vm) && vm->model.known,
+                .size_bytes = subject.size_bytes,
+                .committed_bytes = vm->committed_bytes,
+                .known = vm->guest.known && subject.fresh && !vm_is_left_alone(vm, now_usec),
+                .silent = u64_sub(now_usec, vm->guest.arrived_usec) > SILENT_USEC,
+                .urgency = subject.urgency,
+                .activity = vm->activity,
+                .demand_bytes = u64_shift(subject.size_bytes, subject.need_bytes),
+                .floor_bytes = arbiter_lowest_bytes(&subject),
+                .fastest_bytes = u64_scale(vm->guest.fall_bytes_per_sec, HELP_USEC, USEC_PER_SEC),
+                .giving_bytes = giving_bytes(vm),
+        };
+        for (PoolLevel level = POOL_FULL; level < POOL_LEVEL_MAX && !open; level++)
+                ret->spare_bytes[level] = arbiter_spare_bytes(&vm->env->arbiter, &subject, level, now_usec);
+}
+
+void vm_round_take(Vm *vm, const RoundVm *found, uint64_t now_usec) {
+        assert(found);
+
+        vm->round = *found;
+        if (!found->waits)
+                vm->waiting_usec = vm->guest.urgency >= URGENCY_HIGH ? vm->waiting_usec : 0;
+        else if (vm->waiting_usec == 0)
+                vm->waiting_usec = now_usec;
+}
