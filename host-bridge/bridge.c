@@ -173,6 +173,10 @@ static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
         *ret = (BridgeSnapshot){
                 .budget_bytes = bridge->ledger.budget_bytes,
                 .committed_bytes = bridge->ledger.committed_bytes,
+                .pool_bytes = bridge->env.round.pool_target_bytes,
+                .pool_level = bridge->env.round.level,
+                .n_waiting = bridge->env.round.n_waiting,
+                .pressed = bridge->env.pressed,
                 .n_vms = HASH_COUNT(bridge->vms),
                 .now_usec = now_monotonic(bridge),
                 .version = MEMTIDE_VERSION,

@@ -63,6 +63,21 @@ static void show_guest(const json_t *vm, CtlTexts *texts, FILE *out) {
                 ctl_number(vm, "blocks_online"), ctl_number(vm, "blocks_offline"));
 }
 
+/* What the others and its own word mean for it. */
+static void show_among(const json_t *vm, CtlTexts *texts, FILE *out) {
+        const char *doubt = ctl_word(vm, "doubt");
+
+        fprintf(out, "  among       class %s, share %s%s\n", ctl_word(vm, "class"),
+                ctl_number(vm, "fair_bytes") > 0 ? ctl_size(texts, vm, "fair_bytes") : "not limited",
+                ctl_flag(vm, "waiting") ? "; others are asked to give for it" : "");
+        if (strcmp(doubt, "none") != 0 && strcmp(doubt, "-") != 0)
+                fprintf(out, "  quarantine  %s: nothing is taken from it, and it grows up to its share\n",
+                        strcmp(doubt, "frames") == 0     ? "its frames contradict themselves"
+                        : strcmp(doubt, "size") == 0     ? "it claims more than its hypervisor gave it"
+                        : strcmp(doubt, "pressure") == 0 ? "it claims to stall for longer than time passes"
+                                                         : "its counters run backwards");
+}
+
 void ctl_show_status(const json_t *vm, FILE *out) {
         CtlTexts texts = {0};
 
@@ -74,6 +89,7 @@ void ctl_show_status(const json_t *vm, FILE *out) {
                 ctl_size(&texts, vm, "virtio_mem_max_bytes"), ctl_size(&texts, vm, "balloon_bytes"));
         fprintf(out, "  policy      min %s, max %s\n", ctl_size(&texts, vm, "min_bytes"),
                 max_text(&texts, vm));
+        show_among(vm, &texts, out);
         if (ctl_flag(vm, "held"))
                 fprintf(out, "  held        by an operator%s%s\n",
                         json_object_get(vm, "held_usec") ? ", for " : "",
@@ -130,6 +146,14 @@ static const char *rule_text(const char *rule) {
                 {"grow-alarm", "urgency is high or critical: granted at once from the free budget"},
                 {"grow-demand", "demand is above the size: granted from the free budget"},
                 {"shrink-idle", "calm for long enough, and more than the demand"},
+                {"grow-donor", "urgent, and granted out of what other VMs have given for it"},
+                {"shrink-scarcity", "calm, has more than it needs, and the host's pool is below its target"},
+                {"shrink-donor", "calm, can spare it, and another VM waits for memory"},
+                {"deny-pool", "what is free is kept for more urgent asks, or for VMs that have less"},
+                {"deny-share", "not all VMs can have what they ask for, and it has its part"},
+                {"deny-rate", "it has grown too fast lately"},
+                {"deny-quarantine", "its figures cannot be true, and it has its fair share"},
+                {"deny-host-pressure", "the host, or the VM's cgroup on it, stalls on memory"},
                 {"deny-max", "the VM is at its Max="},
                 {"deny-budget", "the host budget is used up"},
                 {"deny-observed", "the VM has no Max=, or Mode=observed: it is observed, not resized"},

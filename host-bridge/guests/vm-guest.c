@@ -45,9 +45,44 @@ static void take_urgency(Vm *vm, Urgency urgency, Cause cause, uint64_t now_usec
                 vm->denied_rule = RULE_NONE;
 }
 
+static void tell_doubt(Vm *vm, uint64_t now_usec) {
+        unsigned suppressed;
+
+        if (!log_limit_allows(&vm->log_limit, now_usec, &suppressed))
+                return;
+        if (vm->trust.doubt != DOUBT_NONE)
+                log_warning("VM %s: its guest's figures cannot be true (%s): it grows up to its fair share, "
+                            "and nothing "
+                            "is taken from it",
+                            vm->name, doubt_to_string(vm->trust.doubt));
+        else
+                log_notice("VM %s: its guest is believed again", vm->name);
+}
+
+static void take_trust(Vm *vm, const MessageReport *report, uint64_t now_usec) {
+        TrustFigures figures = {
+                .usable_bytes = report->usable_bytes,
+                .psi_some_usec = report->psi_some_usec,
+                .psi_full_usec = report->psi_full_usec,
+                .oom_kills = report->oom_kills,
+                .size_max_bytes = vm->model.known ? size_bound(vm) : 0,
+        };
+
+        if (trust_take(&vm->trust, &figures, now_usec))
+                tell_doubt(vm, now_usec);
+}
+
+void vm_take_malformed(Vm *vm, uint64_t now_usec) {
+        SessionCounters counters = session_counters(vm->session);
+
+        if (trust_take_malformed(&vm->trust, counters.malformed, now_usec))
+                tell_doubt(vm, now_usec);
+}
+
 static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) {
         uint64_t bound = size_bound(vm);
 
+        take_trust(vm, report, now_usec);
         vm->n_reports++;
         vm->guest = (GuestFigures){
                 .known = true,

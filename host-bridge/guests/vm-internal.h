@@ -64,6 +64,7 @@ struct Vm {
         uint64_t held_until_usec; /* the guest has said that it will refuse until then */
         ArbiterPeak peak;         /* of the demand in reports */
         Activity activity;
+        Trust trust;
         Limiter limiter;
         RoundVm round;         /* what the last one found; its input is not kept up to date */
         uint64_t waiting_usec; /* others are asked to give for it since; 0: they are not */
@@ -120,6 +121,9 @@ void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec);
 
 /* The next tick or judgement; USEC_INFINITY: none. */
 void vm_arm(Vm *vm, uint64_t deadline_usec);
+
+/* Frames that contradict themselves never become messages: whether there were any since the last call. */
+void vm_take_malformed(Vm *vm, uint64_t now_usec);
 
 /* Lets the pure core judge, and acts on it. */
 void vm_judge(Vm *vm, uint64_t now_usec);

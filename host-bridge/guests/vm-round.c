@@ -37,6 +37,7 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
                 .size_bytes = subject.size_bytes,
                 .committed_bytes = vm->committed_bytes,
                 .known = vm->guest.known && subject.fresh && !vm_is_left_alone(vm, now_usec),
+                .quarantined = vm->trust.doubt != DOUBT_NONE,
                 .silent = u64_sub(now_usec, vm->guest.arrived_usec) > SILENT_USEC,
                 .urgency = subject.urgency,
                 .activity = vm->activity,

@@ -145,6 +145,7 @@ void vm_begin_grace(Vm *vm) {
         vm->peak = (ArbiterPeak){};
         vm->held_until_usec = 0;
         vm->guest.known = false;
+        vm->trust.known = false; /* its counters begin anew; a quarantine goes on */
 }
 
 static bool is_gone(const Vm *vm, uint64_t now_usec) {
@@ -165,6 +166,8 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 vm_account(vm);
         }
         vm_say_lacks(vm, now_usec);
+        if (vm->session)
+                vm_take_malformed(vm, now_usec);
         if (!resize_is_open(&vm->resize))
                 vm_judge(vm, now_usec);
 }

@@ -15,6 +15,7 @@
 #include "host-bridge/guests/session.h"
 #include "host-bridge/policy/arbiter.h"
 #include "host-bridge/policy/resize.h"
+#include "host-bridge/policy/trust.h"
 #include "host-bridge/surfaces/control.h"
 #include "host-bridge/surfaces/snapshot.h"
 #include "host-bridge/vmm/vmm.h"

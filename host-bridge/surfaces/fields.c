@@ -17,6 +17,9 @@
 
 NAMER(vm_state_to_string, VmState)
 NAMER(vm_mode_to_string, VmMode)
+NAMER(vm_class_to_string, VmClass)
+NAMER(doubt_to_string, Doubt)
+NAMER(pool_level_to_string, PoolLevel)
 NAMER(urgency_to_string, Urgency)
 NAMER(cause_to_string, Cause)
 NAMER(actuator_to_string, Actuator)
@@ -35,6 +38,10 @@ static const FieldRow vm_rows[] = {
         VM_NAME(state, vm_state_to_string),
         VM(now_usec, READ_U64),
         VM_NAME(mode, vm_mode_to_string),
+        {"class", READ_NAME, offsetof(VmSnapshot, vm_class), vm_class_to_string_name},
+        VM_NAME(doubt, doubt_to_string),
+        VM(fair_bytes, READ_U64),
+        VM(waiting, READ_BOOLEAN),
         VM(controlled, READ_BOOLEAN),
         VM(min_bytes, READ_U64),
         VM(max_bytes, READ_U64),
@@ -83,8 +90,15 @@ static const FieldRow vm_rows[] = {
         { #name, reading, offsetof(BridgeSnapshot, name), NULL }
 
 static const FieldRow bridge_rows[] = {
-        BRIDGE(version, READ_TEXT),        BRIDGE(now_usec, READ_U64), BRIDGE(budget_bytes, READ_AGE),
-        BRIDGE(committed_bytes, READ_U64), BRIDGE(n_vms, READ_SIZE),
+        BRIDGE(version, READ_TEXT),
+        BRIDGE(now_usec, READ_U64),
+        BRIDGE(budget_bytes, READ_AGE),
+        BRIDGE(committed_bytes, READ_U64),
+        BRIDGE(pool_bytes, READ_U64),
+        {"pool_level", READ_NAME, offsetof(BridgeSnapshot, pool_level), pool_level_to_string_name},
+        BRIDGE(n_waiting, READ_SIZE),
+        BRIDGE(pressed, READ_BOOLEAN),
+        BRIDGE(n_vms, READ_SIZE),
 };
 
 #define DECISION(name, reading)                                                                              \

@@ -13,6 +13,8 @@
 #include "common/vocabulary.h"
 #include "host-bridge/policy/decision.h"
 #include "host-bridge/policy/memory-model.h"
+#include "host-bridge/policy/pool.h"
+#include "host-bridge/policy/trust.h"
 
 #define SNAPSHOT_MISSING_MAX  16U
 #define SNAPSHOT_BOOT_ID_SIZE 16U
@@ -50,6 +52,7 @@ typedef struct VmSnapshot {
         uint64_t now_usec; /* host monotonic of this snapshot */
         /* policy */
         VmMode mode;
+        VmClass vm_class;
         bool controlled; /* a Max= is given, and Mode= is not observed */
         uint64_t min_bytes, max_bytes;
         uint64_t lacks; /* a bit per Lack: policy/lacks.h */
@@ -64,6 +67,10 @@ typedef struct VmSnapshot {
         /* hypervisor */
         MemoryModel model;
         uint64_t size_bytes, committed_bytes, ceiling_bytes, balloon_bytes;
+        /* among all VMs */
+        uint64_t fair_bytes; /* its share of the budget; 0: unlimited, or not known yet */
+        bool waiting;        /* others are asked to give for it */
+        Doubt doubt;         /* in quarantine: why */
         /* session and the guest's last word; report_age_usec UINT64_MAX: none yet */
         bool agent_connected;
         char agent_version[65], kernel_release[65];
@@ -91,6 +98,10 @@ typedef struct VmSnapshot {
 
 typedef struct BridgeSnapshot {
         uint64_t budget_bytes, committed_bytes;
+        uint64_t pool_bytes; /* to be kept free */
+        PoolLevel pool_level;
+        size_t n_waiting; /* VMs for which others are asked to give */
+        bool pressed;     /* the host itself stalls on memory */
         size_t n_vms;
         uint64_t now_usec;
         char version[65];

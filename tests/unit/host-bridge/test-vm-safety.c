@@ -191,6 +191,55 @@ static void test_figures_are_cut(void **state) {
         assert_true(snapshot.need_bytes >= -(int64_t) (640 * MIB));
 }
 
+static Doubt doubt_of(const Fixture *f) {
+        VmSnapshot snapshot;
+
+        vm_snapshot(f->vm, world_now(), &snapshot);
+        return snapshot.doubt;
+}
+
+/* More than its hypervisor gave, again and again: it is calm and has a surplus, and is not asked for it. */
+static void test_quarantine(void **state) {
+        Fixture *f = *state;
+        Message message;
+
+        grown_by_1gib(f);
+        start(f, &adopted);
+        message = report_of(f, GIB, -(int64_t) (512 * MIB), URGENCY_NONE);
+        message.report.memory_total_bytes = message.report.usable_bytes = 4 * GIB;
+        for (unsigned i = 0; i < 20; i++) {
+                send(f, message);
+                world_idle(&f->world, 10);
+                assert_int_equal(doubt_of(f), i < 2 ? DOUBT_NONE : DOUBT_SIZE);
+        }
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 0);
+
+        /* A new agent does not wash it clean. */
+        f->agent.start_nonce++;
+        f->agent.handshake_nonce++;
+        agent_peer_hello(&f->agent);
+        world_idle(&f->world, 5);
+        send(f, report_of(f, GIB, 0, URGENCY_NONE));
+        assert_int_equal(doubt_of(f), DOUBT_SIZE);
+}
+
+/* Frames that are whole and mean nothing never become figures; they are counted, and doubted. */
+static void test_quarantine_for_frames(void **state) {
+        static const uint8_t nonsense[] = {0xff, 0xff, 0xff, 0xff, 0x0f};
+        Fixture *f = *state;
+        uint8_t frame[FRAME_ENCODED_MAX];
+        size_t n = frame_encode(nonsense, sizeof(nonsense), frame);
+
+        start(f, &adopted);
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(doubt_of(f), DOUBT_NONE);
+                peer_write(&f->agent.peer, frame, n);
+                world_idle(&f->world, 5);
+                vm_tick(f->vm, world_now());
+        }
+        assert_int_equal(doubt_of(f), DOUBT_FRAMES);
+}
+
 #define vm_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -208,6 +257,8 @@ int main(void) {
                 vm_test(test_oom_deflation),
                 vm_test(test_dimm_is_no_rival),
                 vm_test(test_figures_are_cut),
+                vm_test(test_quarantine),
+                vm_test(test_quarantine_for_frames),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
