@@ -25,8 +25,9 @@ beyond the Debian mirrors that this machine uses.
   --yes             install what is missing without asking
   --no-install      install nothing; say what is missing
   --accel=A         auto (default): KVM if a guest really boots with it, else TCG; kvm; tcg
-  --kernel=K        cloud (default), generic: Debian's current kernel of that kind; or a path to a .deb, an unpacked
-                    package or a vmlinuz. Fetched kernels are unpacked in ~/.cache/memtide, never installed
+  --kernel=K        cloud (default), generic: Debian's current kernel of that kind; 6.12, 5.10: the cloud kernel of
+                    another Debian; or a path to a .deb, an unpacked package or a vmlinuz. Fetched kernels are unpacked in
+                    ~/.cache/memtide, never installed
   --contrast        also the two guests without agent (default, but not where CI=true)
   --no-contrast     the guest with the agent alone
   --seconds=N       end the shrink phase N seconds after the start at the latest, 60 to 3600 (default 180)

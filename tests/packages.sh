@@ -9,7 +9,7 @@ PACKAGES_BUILD=(
         libsystemd-dev libudev-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
         libinih-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev uthash-dev)
 # shellcheck disable=SC2034
-PACKAGES_GUEST=(python3 qemu-system-x86 busybox-static kmod gzip ca-certificates)
+PACKAGES_GUEST=(python3 qemu-system-x86 busybox-static kmod gzip ca-certificates debian-archive-keyring)
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
         git libcmocka-dev libumockdev-dev umockdev python3-pytest python3-protobuf python3-gi dbus man-db

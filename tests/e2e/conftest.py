@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures: one machine (kernel, initramfs, accelerator) per run, guests and bridges per test.
 
-Environment: MEMTIDE_BUILD (the meson build folder, default build/), MEMTIDE_KERNEL (as demo.sh --kernel),
-MEMTIDE_ACCEL (auto, kvm, tcg), MEMTIDE_E2E_KEEP=1 (logs stay also of tests that pass).
+Environment: MEMTIDE_BUILD (the meson build folder, default build/), MEMTIDE_KERNEL (as demo.sh --kernel, or a series
+such as 6.12), MEMTIDE_ACCEL (auto, kvm, tcg), MEMTIDE_E2E_KEEP=1 (logs stay also of tests that pass).
 """
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -20,12 +21,15 @@ from tests.guest.accel import choose_accelerator
 from tests.guest.bridge import Bridge
 from tests.guest.guest import Guest, GuestConfig, Machine
 from tests.guest.initramfs import build_initramfs
-from tests.guest.kernel import resolve_kernel
+from tests.guest.kernel import KernelError, resolve_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "tests" / "demo"
 
+KERNEL = os.environ.get("MEMTIDE_KERNEL", "cloud")
+
 GuestFactory = Callable[..., Guest]
+MachineFactory = Callable[..., Machine]
 BridgeFactory = Callable[..., Bridge]
 
 
@@ -43,8 +47,8 @@ def build() -> Path:
     return path
 
 
-def _machine(programs: list[Path], agent_config: Path | None = None) -> Machine:
-    kernel = resolve_kernel(os.environ.get("MEMTIDE_KERNEL", "cloud"))
+def _machine(choice: str, programs: list[Path], agent_config: Path | None = None) -> Machine:
+    kernel = resolve_kernel(choice)
     initramfs = build_initramfs(kernel, programs, agent_config)
     return Machine(kernel, initramfs, choose_accelerator(kernel, initramfs, os.environ.get("MEMTIDE_ACCEL", "auto")))
 
@@ -52,12 +56,26 @@ def _machine(programs: list[Path], agent_config: Path | None = None) -> Machine:
 @pytest.fixture(scope="session")
 def bare_machine() -> Machine:
     """Guests without the agent in their image: they prove the harness, and need no build."""
-    return _machine([])
+    return _machine(KERNEL, [])
 
 
 @pytest.fixture(scope="session")
-def machine(build: Path) -> Machine:
-    return _machine([build / "agent" / "memtide-agent"], DEMO / "agent.conf")
+def machine_with(build: Path) -> MachineFactory:
+    """Machines by kernel, with the agent in their image. A test of another kernel than the run's is skipped where that
+    cannot be had: it may have left the archive."""
+    @functools.cache
+    def make(kernel: str) -> Machine:
+        return _machine(kernel, [build / "agent" / "memtide-agent", build / "host-bridge" / "memtidectl"],
+                        DEMO / "agent.conf")
+
+    def make_or_skip(kernel: str | None = None) -> Machine:
+        if kernel is None:
+            return make(KERNEL)
+        try:
+            return make(kernel)
+        except KernelError as error:
+            pytest.skip(str(error))
+    return make_or_skip
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -85,7 +103,7 @@ def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.fixture
 def bare_guest(bare_machine: Machine, folder: Path) -> Iterator[GuestFactory]:
     """Start guests without agent; all are stopped at the end."""
-    yield from _factory(bare_machine, folder, None)
+    yield from _factory(lambda _: bare_machine, folder, None)
 
 
 @pytest.fixture
@@ -115,9 +133,10 @@ def bridge(new_bridge: BridgeFactory) -> Bridge:
 
 
 @pytest.fixture
-def lone_guest(machine: Machine, folder: Path) -> Iterator[GuestFactory]:
+def lone_guest(machine_with: MachineFactory, folder: Path) -> Iterator[GuestFactory]:
     """Start guests with the agent where a bridge will find them, and do not wait for one."""
-    yield from _factory(machine, folder, folder / "run" / "vms")
+    (folder / "run" / "vms").mkdir(parents=True, exist_ok=True)
+    yield from _factory(machine_with, folder, folder / "run" / "vms")
 
 
 @pytest.fixture
@@ -130,11 +149,12 @@ def guest(lone_guest: GuestFactory, bridge: Bridge) -> GuestFactory:
     return start_and_wait
 
 
-def _factory(machine: Machine, folder: Path, discovery: Path | None) -> Iterator[GuestFactory]:
+def _factory(machine_with: MachineFactory, folder: Path, discovery: Path | None) -> Iterator[GuestFactory]:
     guests: list[Guest] = []
 
-    def start(name: str = "vm", **options: Any) -> Guest:
-        guest = Guest(GuestConfig(name, **options), machine, folder, discovery)
+    def start(name: str = "vm", kernel: str | None = None, **options: Any) -> Guest:
+        """`kernel`: another one than the run's, such as 6.12; the rest as in GuestConfig."""
+        guest = Guest(GuestConfig(name, **options), machine_with(kernel), folder, discovery)
         guests.append(guest)
         return guest.start().wait_up()
 

@@ -21,12 +21,12 @@ def test_ramp_is_oom_killed_without_agent(bare_guest: GuestFactory) -> None:
 
 def test_ramp_keeps_its_rate_holds_and_frees(bare_guest: GuestFactory) -> None:
     guest = bare_guest(memory_mib=1024)
-    guest.start_load(400 * MIB, 100)
+    guest.start_load(400 * MIB, 50)
     wait_for("all is touched", lambda: guest.load_phase() == "hold", 20)
     ramp = [s for s in guest.samples.all + guest.samples.poll() if s.phase == "ramp"]
     seconds = (ramp[-1].t_usec - ramp[0].t_usec) / 1e6
     rate = (ramp[-1].load_bytes - ramp[0].load_bytes) / MIB / seconds
-    assert 90 < rate < 110, f"{rate:.0f} MiB/s"
+    assert 45 < rate < 55, f"{rate:.0f} MiB/s"
     held = guest.sample()
     guest.free_load()
     wait_for("all is freed", lambda: guest.load_phase() == "free", 10)

@@ -8,7 +8,7 @@ from tests.guest.wait import stays, wait_for
 
 
 def test_stops_at_one_gib_without_an_agent(bare_guest: GuestFactory) -> None:
-    guest = bare_guest()
+    guest = bare_guest(auto_online="offline")
     assert guest.check("cat /sys/devices/system/memory/auto_online_blocks") == "offline\n"
     before = guest.sample().total_bytes
     guest.request_virtio_mem(2 * GIB)
@@ -18,7 +18,7 @@ def test_stops_at_one_gib_without_an_agent(bare_guest: GuestFactory) -> None:
 
 
 def test_onlining_lets_it_go_on(bare_guest: GuestFactory) -> None:
-    guest = bare_guest()
+    guest = bare_guest(auto_online="offline")
     guest.request_virtio_mem(2 * GIB)
     wait_for("the driver stops", lambda: guest.virtio_mem_bytes() == 1 * GIB, 10)
     for _ in range(2):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch one package of the running Debian by its own apt, without installing it and without root.
+"""Fetch one package of Debian by the machine's own apt, without installing it and without root.
 
 Sources, mirrors and keys are those that the machine has; nothing here names an archive. When the
-machine's package lists are missing, cut down or out of date, a private apt state folder is used, so
-that nothing on the machine changes.
+machine's package lists are missing, cut down or out of date, or when the package is of another release
+than the machine, a private apt state folder is used, so that nothing on the machine changes.
 """
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import os
 import re
 import subprocess
 from pathlib import Path
+
+# Of debian-archive-keyring: the keys of every release that is still in the archive.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class AptError(Exception):
@@ -23,14 +26,19 @@ def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedPro
 
 
 class Apt:
-    """apt with the machine's lists or, after refresh(), with lists of our own below `state`."""
+    """apt with the machine's lists or, after refresh(), with lists of our own below `state`.
 
-    def __init__(self, state: Path) -> None:
+    With a `suite`, such as bookworm-backports, refresh() fetches the lists of that suite alone, from the mirror
+    that serves the machine's own release.
+    """
+
+    def __init__(self, state: Path, suite: str | None = None) -> None:
         self._state = state
+        self._suite = suite
         self._options: list[str] = []
 
     def refresh(self) -> None:
-        """Fetch fresh lists into the private folder and use them from here on (about 10 MB)."""
+        """Fetch fresh lists into the private folder and use them from here on (0.3 to 10 MB)."""
         lists = self._state / "lists" / "partial"
         archives = self._state / "cache" / "archives" / "partial"
         for folder in (lists, archives):
@@ -39,11 +47,25 @@ class Apt:
             "-o", f"Dir::State={self._state}",
             "-o", "Dir::State::status=/var/lib/dpkg/status",
             "-o", f"Dir::Cache={self._state / 'cache'}",
+            "-o", "Acquire::Languages=none",
             "-o", "APT::Sandbox::User=",  # root may not own the folder that _apt would have to enter
+            *self._suite_options(),
         ]
         result = _run(["apt-get", "-q", *self._options, "update"])
         if result.returncode != 0:
             raise AptError(f"apt-get update into {self._state} failed:\n{result.stderr.strip()}")
+
+    def _suite_options(self) -> list[str]:
+        """The suite as the only source; installed packages and pins of the machine are not for it to see."""
+        if self._suite is None:
+            return []
+        if not KEYRING.exists():
+            raise AptError(f"no {KEYRING} to check {self._suite} with (package debian-archive-keyring)")
+        source, status = self._state / "sources.list", self._state / "status"
+        source.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {self._suite} main\n", encoding="ascii")
+        status.touch()
+        return ["-o", f"Dir::State::status={status}", "-o", f"Dir::Etc::SourceList={source}",
+                "-o", "Dir::Etc::SourceParts=-", "-o", "Dir::Etc::Preferences=-", "-o", "Dir::Etc::PreferencesParts=-"]
 
     def dependency(self, package: str, pattern: str) -> str | None:
         """The first dependency of the candidate version of `package` that matches `pattern`."""
@@ -66,3 +88,14 @@ class Apt:
         result = _run(["apt-get", "-q", *options, "download", package], cwd=folder)
         packages = sorted(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
         return packages[-1] if result.returncode == 0 and packages else None
+
+
+def _mirror() -> str:
+    """Where the machine gets its own release from; its updates and foreign archives have other suites."""
+    codename = re.search(r"^VERSION_CODENAME=(\S+)", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
+    targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)",
+                    "Created-By: Packages"])
+    for uri, _, release in (line.partition(" ") for line in targets.stdout.splitlines()):
+        if codename and release == codename.group(1):
+            return uri
+    raise AptError("apt has no source for the running release")

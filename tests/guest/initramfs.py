@@ -7,6 +7,7 @@ else differs between them. Cached by content.
 from __future__ import annotations
 
 import gzip
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.guest.cache import cache_dir, digest, publish
 from tests.guest.closure import libraries
 from tests.guest.cpio import Archive
 from tests.guest.kernel import Kernel
-from tests.guest.modules import closure
+from tests.guest.modules import closure, module_name
 from tests.guest.programs import SOURCES, build_program
 
 BUSYBOX = Path("/bin/busybox")
@@ -63,8 +64,16 @@ def _add_modules(archive: Archive, kernel: Kernel) -> None:
     base = closure(kernel.modules)
     zram = [path for path in closure(kernel.modules, ("zram",)) if path not in base]
     for path in (*base, *zram):
-        archive.file(f"modules/{path.name}", path.read_bytes())
-    archive.file("modules/base.list", "".join(f"{path.name}\n" for path in base).encode())
-    archive.file("modules/zram.list", "".join(f"{path.name}\n" for path in zram).encode())
+        archive.file(f"modules/{module_name(str(path))}.ko", _module(path))
+    archive.file("modules/base.list", _list(base))
+    archive.file("modules/zram.list", _list(zram))
 
 
+def _module(path: Path) -> bytes:
+    """Unpacked here, since not every kernel unpacks what busybox insmod hands it; Debian has .ko.xz from 6.12 on."""
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
+def _list(paths: Sequence[Path]) -> bytes:
+    return "".join(f"{module_name(str(path))}.ko\n" for path in paths).encode()

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tests.guest.apt import Apt, AptError
 from tests.guest.cache import cache_dir, locked
 
 METAPACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
+
+# Cloud kernels of other releases than the machine's, and the suites that have them; the one with the shorter lists first.
+SERIES = {"6.12": ("bookworm-backports", "trixie"), "5.10": ("bullseye",)}
+SERIES_FRESH_S = 7 * 24 * 3600
 
 
 class KernelError(Exception):
@@ -40,9 +45,11 @@ class Kernel:
 
 
 def resolve_kernel(choice: str = "cloud") -> Kernel:
-    """cloud or generic: the archive's current kernel of that kind; else a path (see _from_path)."""
+    """cloud or generic: the archive's current kernel of that kind; one of SERIES; else a path (see _from_path)."""
     if choice in METAPACKAGES:
         return _from_archive(METAPACKAGES[choice])
+    if choice in SERIES:
+        return _from_series(choice)
     return _from_path(Path(choice))
 
 
@@ -64,9 +71,29 @@ def _from_archive(metapackage: str) -> Kernel:
         raise KernelError(f"cannot fetch {metapackage}: " + "; ".join(problems))
 
 
-def _fetch(apt: Apt, metapackage: str, root: Path) -> Kernel:
+def _from_series(series: str) -> Kernel:
+    """What was fetched within a week serves without asking, and an older one where nothing can be fetched."""
+    root = cache_dir("kernels", series)
+    with locked(root):
+        kept = sorted(root.glob("linux-image-*/complete"), key=lambda path: path.stat().st_mtime)
+        if kept and time.time() - kept[-1].stat().st_mtime < SERIES_FRESH_S:
+            return _from_tree(kept[-1].parent)
+        problems = []
+        for suite in SERIES[series]:
+            try:
+                apt = Apt(cache_dir("apt", suite), suite)
+                apt.refresh()
+                return _fetch(apt, METAPACKAGES["cloud"], root, rf"{re.escape(series)}\.")
+            except (AptError, KernelError) as error:
+                problems.append(f"{suite}: {error}")
+        if kept:
+            return _from_tree(kept[-1].parent)
+        raise KernelError(f"cannot fetch a kernel {series}: " + "; ".join(problems))
+
+
+def _fetch(apt: Apt, metapackage: str, root: Path, series: str = "[0-9]") -> Kernel:
     suffix = "-cloud-amd64" if "cloud" in metapackage else "-amd64"
-    package = apt.dependency(metapackage, rf"linux-image-[0-9][^ ]*{suffix}")
+    package = apt.dependency(metapackage, rf"linux-image-{series}[^ ]*{suffix}")
     if package is None:
         raise KernelError(f"{metapackage} is not in the lists (is this Debian on amd64?)")
     version = apt.version(package) or "unknown"
@@ -128,7 +155,8 @@ def _from_path(path: Path) -> Kernel:
     if path.is_dir():
         return _from_tree(path)
     if not path.is_file():
-        raise KernelError(f"kernel '{path}': want cloud, generic, a .deb, an unpacked folder or a vmlinuz file")
+        choices = ", ".join((*METAPACKAGES, *SERIES))
+        raise KernelError(f"kernel '{path}': want {choices}, a .deb, an unpacked folder or a vmlinuz file")
     release = path.name.partition("-")[2]
     for root in (path.parent.parent, Path("/")):
         modules = root / "lib" / "modules" / release
