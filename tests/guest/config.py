@@ -30,6 +30,7 @@ class GuestConfig:
     auto_online: str | None = None          # memhp_default_state=; None = as the kernel was built
     zram: str = ""                          # size of swap in zram, such as "256M"
     disk_bytes: int = 0                     # /dev/vda of zeroes, read at 300 MiB/s at most; 0 = no disk
+    cgroup: str = "v2"                      # what is mounted at /sys/fs/cgroup: v2, v1 or none
     sample_ms: int = 100
     cmdline: tuple[str, ...] = ()
 
@@ -127,6 +128,8 @@ def _cmdline(config: GuestConfig) -> str:
              f"memtide.sample_ms={config.sample_ms}"]
     if config.agent_args:
         words.append(f"memtide.agent_args={','.join(config.agent_args)}")
+    if config.cgroup != "v2":
+        words.append(f"memtide.cgroup={config.cgroup}")
     if config.auto_online:
         words.append(f"memhp_default_state={config.auto_online}")
     if config.zram:

@@ -5,7 +5,8 @@
 # /init of a test guest: load the modules, start the agent and the instrument, then do what the control
 # port says. Ports are found by name in sysfs, since nothing here makes /dev/virtio-ports links.
 #
-# Kernel command line: memtide.agent=0|1, memtide.agent_args=A,B,.. , memtide.sample_ms=N, memtide.zram=SIZE
+# Kernel command line: memtide.agent=0|1, memtide.agent_args=A,B,.. , memtide.sample_ms=N, memtide.zram=SIZE,
+# memtide.cgroup=v2|v1|none
 
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
@@ -13,14 +14,24 @@ export PATH=/bin HOME=/
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mkdir -p /run /tmp /sys/fs/cgroup
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /run /tmp
 echo -1000 >/proc/self/oom_score_adj # init's death would be a kernel panic; the load sets its own to 0
 
 option() { # option NAME DEFAULT: memtide.NAME= of the kernel command line
         local value
         value=$(tr ' ' '\n' </proc/cmdline | sed -n "s/^memtide\.$1=//p")
         echo "${value:-$2}"
+}
+
+mount_cgroups() { # mount_cgroups v2|v1|none: v1 as systemd lays it out, with the one controller that matters here
+        case $1 in
+        v2) mount -t cgroup2 cgroup2 /sys/fs/cgroup ;;
+        v1)
+                mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+                mkdir /sys/fs/cgroup/memory
+                mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory
+                ;;
+        esac
 }
 
 port() { # port NAME: the device of a virtio-serial port
@@ -77,6 +88,7 @@ obey() { # a line in: "ID COMMAND"; out: "@< ID", the command's output, "@> ID E
         done
 }
 
+mount_cgroups "$(option cgroup v2)"
 while read -r module; do insmod "/modules/$module"; done </modules/base.list
 
 exec 5>/dev/null
