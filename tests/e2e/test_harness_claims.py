@@ -25,7 +25,8 @@ FIGURES = Figures(boot_bytes=BOOT, peak_bytes=BOOT + GAIN, gained_bytes_confirme
 
 def sample(at: float, load: int) -> Sample:
     return Sample(t_usec=int(at * 1e6), total_bytes=BOOT, free_bytes=0, available_bytes=0, stall_some_usec=0,
-                  stall_full_usec=0, oom_kills=0, balloon_bytes=0, phase="ramp", load_bytes=load)
+                  stall_full_usec=0, oom_kills=0, balloon_bytes=0, phase="ramp", load_bytes=load,
+                  swapped_out_bytes=0)
 
 
 def decision(kind: str, at: float, confirmed: int, result: str = "done") -> Decision:

@@ -16,12 +16,13 @@ FLAGS = ("-std=gnu17", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Wshadow", "
 
 
 def build_program(name: str, sources: Path = SOURCES) -> Path:
-    """Compile NAME.c of that folder; the same source and flags give the same file again."""
-    source = sources / f"{name}.c"
-    folder = cache_dir("programs", digest([source.read_bytes(), " ".join(FLAGS).encode()]))
+    """Compile NAME.c and NAME-*.c of that folder; the same sources and flags give the same file again."""
+    parts = [sources / f"{name}.c", *sorted(sources.glob(f"{name}-*.c"))]
+    headers = sorted(sources.glob(f"{name}*.h"))
+    folder = cache_dir("programs", digest([*(path.read_bytes() for path in (*parts, *headers)), " ".join(FLAGS).encode()]))
     target = folder / name
     if not target.exists():
         temporary = folder / f"{name}.tmp"
-        subprocess.run(["cc", *FLAGS, "-o", temporary, source], check=True)
+        subprocess.run(["cc", *FLAGS, "-o", temporary, *parts], check=True)
         temporary.rename(target)
     return target

@@ -6,7 +6,7 @@
  * with and without the agent are measured by the same, independent means.
  *
  * A line is: t_usec MemTotal_kB MemFree_kB MemAvailable_kB psi_some_usec psi_full_usec oom_kills
- * balloon_pages load_phase load_bytes. A value that the kernel does not give is -1.
+ * balloon_pages load_phase load_bytes swapped_out_pages. A value that the kernel does not give is -1.
  *
  * It must go on when the guest thrashes: its memory is locked, it runs before all other tasks, it
  * allocates nothing in its loop and never waits for a reader (a line that does not fit is lost).
@@ -74,7 +74,8 @@ static void read_load(char phase[static 16], int64_t *ret_bytes) {
 }
 
 static void write_sample(Sources *s, const struct timespec *t) {
-        int64_t total, mem_free, available, some, full, oom_kills, inflated, deflated, load_bytes;
+        int64_t total, mem_free, available, some, full, oom_kills, inflated, deflated, swapped_out,
+                load_bytes;
         char phase[16], line[256];
         const char *text;
         int n;
@@ -92,13 +93,14 @@ static void write_sample(Sources *s, const struct timespec *t) {
         oom_kills = number_after(text, "oom_kill ");
         inflated = number_after(text, "balloon_inflate ");
         deflated = number_after(text, "balloon_deflate ");
+        swapped_out = number_after(text, "pswpout ");
 
         read_load(phase, &load_bytes);
         n = snprintf(line, sizeof(line),
                      "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-                     " %" PRId64 " %s %" PRId64 "\n",
+                     " %" PRId64 " %s %" PRId64 " %" PRId64 "\n",
                      (t->tv_sec * NSEC_PER_SEC + t->tv_nsec) / 1000, total, mem_free, available, some, full,
-                     oom_kills, inflated - deflated, phase, load_bytes);
+                     oom_kills, inflated - deflated, phase, load_bytes, swapped_out);
         (void) !write(s->output, line, (size_t) n);
 }
 

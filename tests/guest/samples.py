@@ -26,6 +26,7 @@ class Sample:
     balloon_bytes: int      # taken by the balloon, by the guest's own counters
     phase: str              # of the load: idle, ramp, hold, free, killed, failed
     load_bytes: int         # touched by the load so far
+    swapped_out_bytes: int  # since boot
 
 
 class SampleReader:
@@ -59,12 +60,13 @@ class SampleReader:
 def parse_sample(line: bytes) -> Sample | None:
     """None for a line that a dropped write has mangled: losing one is the sampler's contract."""
     fields = line.decode(errors="replace").split()
-    if len(fields) != 10:
+    if len(fields) != 11:
         return None
     try:
-        numbers = [int(field) for field in fields[:8]] + [int(fields[9])]
+        numbers = [int(field) for field in fields[:8]] + [int(field) for field in fields[9:]]
     except ValueError:
         return None
     return Sample(t_usec=numbers[0], total_bytes=numbers[1] * KIB, free_bytes=numbers[2] * KIB,
                   available_bytes=numbers[3] * KIB, stall_some_usec=numbers[4], stall_full_usec=numbers[5],
-                  oom_kills=numbers[6], balloon_bytes=numbers[7] * PAGE, phase=fields[8], load_bytes=numbers[8])
+                  oom_kills=numbers[6], balloon_bytes=numbers[7] * PAGE, phase=fields[8], load_bytes=numbers[8],
+                  swapped_out_bytes=numbers[9] * PAGE)
