@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 . tests/packages.sh
 
 ALL_SUITES=(lint unit fuzz-regress sanitize integration e2e)
+EXTRA_SUITES=(soak)
 QUICK_SUITES=(lint unit fuzz-regress)
 BUILD=${MEMTIDE_BUILD:-$PWD/build}
 BUILD_SANITIZE=$PWD/build-sanitize
@@ -20,12 +21,15 @@ usage() {
         cat <<USAGE
 Usage: ./test.sh [OPTION...] [SUITE...]
 
-Installs what is missing, builds, and runs the suites (all of them by default).
+Installs what is missing, builds, and runs the suites (by default all but: ${EXTRA_SUITES[*]}).
 
   --quick         under a minute: ${QUICK_SUITES[*]}, without the static analyser
   --list          print the suites and what each checks
   --no-install    install nothing
   -h, --help      this text
+
+Environment, for suites with real guests: MEMTIDE_KERNEL (cloud, generic, 6.12, 5.10, or a path: see ./demo.sh --help)
+and MEMTIDE_ACCEL (auto, kvm, tcg); for soak, see tests/soak/README.md.
 
 Exits with 0 when nothing failed. Logs are kept in build/test-results/.
 USAGE
@@ -39,6 +43,7 @@ fuzz-regress  every fuzz target over its corpus
 sanitize      unit and fuzz-regress once more under ASan and UBSan
 integration   the real daemons over sockets against scripted peers, under ASan and UBSan
 e2e           real QEMU guests on a Debian kernel
+soak          what takes long in real guests: storms, matrices of loads; only when named
 LIST
 }
 
@@ -122,6 +127,10 @@ run_e2e() {
         pytest_suite e2e "$BUILD" tests/e2e
 }
 
+run_soak() {
+        pytest_suite soak "$BUILD" tests/soak
+}
+
 parse_arguments() {
         install=yes
         while [ $# -gt 0 ]; do
@@ -141,8 +150,8 @@ parse_arguments() {
                         exit 2
                         ;;
                 *)
-                        if ! printf '%s\n' "${ALL_SUITES[@]}" | grep -qx -- "$1"; then
-                                echo "test.sh: no suite '$1'; there are: ${ALL_SUITES[*]}" >&2
+                        if ! printf '%s\n' "${ALL_SUITES[@]}" "${EXTRA_SUITES[@]}" | grep -qx -- "$1"; then
+                                echo "test.sh: no suite '$1'; there are: ${ALL_SUITES[*]} ${EXTRA_SUITES[*]}" >&2
                                 exit 2
                         fi
                         suites+=("$1")

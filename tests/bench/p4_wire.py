@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 from tests.bench.peers import last_json
 from tests.bench.result import Result, absolute, compare
 from tests.bench.settings import CannotMeasure, Settings
-from tests.bench.stage import Port, new_guest
+from tests.bench.stage import new_guest
 from tests.guest.guest import MIB, Guest
+from tests.guest.host import Host
 
 NAME = "p4-wire"
 PEERS = ()
@@ -21,14 +23,12 @@ LOAD_BYTES = 500 * MIB
 def run(settings: Settings) -> list[Result]:
     with new_guest(settings, zram="256M") as guest:
         guest.qmp.command("qom-set", path=BALLOON, property="guest-stats-polling-interval", value=1)
-        port = Port(guest, settings)
-        try:
+        settings.program("tests/unit/proto/memtide_pb2.py")
+        with Host(guest.paths.channel, settings.build) as host:
             guest.check("start_agent")
-            calm = port.reports(REPORTS, 20)
+            calm = _reports(host)
             guest.start_load(LOAD_BYTES, 200)
-            loaded = port.reports(REPORTS, 20)
-        finally:
-            port.close()
+            loaded = _reports(host)
         stats, n_stats = _guest_stats(guest)
     fullest = _fullest_bytes(settings)
 
@@ -45,6 +45,16 @@ def run(settings: Settings) -> list[Result]:
         compare(NAME, "the same per field, no field zero", [fullest / n_fields], [stats / n_stats], None, "bytes"),
         absolute(NAME, f"half of {n_fields} fields", n_stats, n_fields // 2, "counters"),
     ]
+
+
+def _reports(host: Host, timeout: float = 20) -> list[tuple[int, Any]]:
+    """(bytes on the wire, report) of the next ones."""
+    since = time.monotonic()
+    while len(found := host.of("report", since)) < REPORTS:
+        if time.monotonic() > since + timeout:
+            raise CannotMeasure(f"the agent sent {len(found)} reports in {timeout:.0f} s")
+        time.sleep(0.05)
+    return [(frame.n_bytes, frame.message) for frame in found]
 
 
 def _fullest_bytes(settings: Settings) -> int:

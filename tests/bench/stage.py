@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real guest in which the ways to online memory take turns, and the host's end of its port."""
+"""A real guest in which the ways to online memory take turns."""
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.bench.settings import ROOT, CannotMeasure, Settings
+from tests.bench.settings import CannotMeasure, Settings
 from tests.guest.accel import choose_accelerator
 from tests.guest.control import ControlError
 from tests.guest.guest import Guest, GuestConfig, GuestError, Machine
@@ -20,7 +19,6 @@ from tests.guest.initramfs import build_initramfs
 from tests.guest.kernel import KernelError, resolve_kernel
 from tests.guest.programs import build_program
 from tests.guest.qmp import QmpError
-from tests.guest.unix import connect
 
 UDEVD = Path("/lib/systemd/systemd-udevd")
 RULE = ('SUBSYSTEM=="memory", ACTION=="add", DEVPATH=="/devices/system/memory/memory[0-9]*", '
@@ -75,46 +73,3 @@ def onlined_by(guest: Guest, way: str) -> Iterator[None]:
         elif way == "udev":
             # Its socket outlives it, and would have libudev, and so the agent, listen to a daemon that is gone.
             guest.check("kill $(cat /run/udevd.pid) && wait $(cat /run/udevd.pid); rm -rf /run/udev")
-
-
-class Port:
-    """The host's end of the guest's port: says Welcome, keeps the reports with their size in bytes."""
-
-    def __init__(self, guest: Guest, settings: Settings) -> None:
-        generated = settings.program("tests/unit/proto/memtide_pb2.py").parent
-        for folder in (ROOT / "tests/unit/proto", generated):
-            if str(folder) not in sys.path:
-                sys.path.append(str(folder))
-        import memtide_wire  # pylint: disable=import-outside-toplevel
-        self._wire = memtide_wire
-        self._socket = connect(guest.paths.channel, 10)
-
-    def reports(self, wanted: int, timeout: float) -> list[tuple[int, Any]]:
-        """(bytes on the wire, report) of the next ones."""
-        found: list[tuple[int, Any]] = []
-        rest = b""
-        deadline = time.monotonic() + timeout
-        while len(found) < wanted:
-            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                rest += self._socket.recv(65536)
-            except TimeoutError:
-                raise CannotMeasure(f"the agent sent {len(found)} reports in {timeout:.0f} s") from None
-            *frames, rest = rest.split(b"\0")
-            for encoded in filter(None, frames):
-                with contextlib.suppress(ValueError):
-                    envelope = self._wire.parse(self._wire.unframe(encoded))
-                    if envelope.WhichOneof("body") == "hello":
-                        self._welcome(envelope.hello)
-                    elif envelope.WhichOneof("body") == "report":
-                        found.append((len(encoded) + 1, envelope.report))
-        return found
-
-    def _welcome(self, hello: Any) -> None:
-        answer = self._wire.envelope("welcome", {"session": 1, "handshake_nonce": hello.handshake_nonce,
-                                                 "bridge_version": "bench", "report_interval_usec": 200_000},
-                                     session=0, monotonic_usec=1)
-        self._socket.sendall(self._wire.frame(answer.SerializeToString()))
-
-    def close(self) -> None:
-        self._socket.close()
