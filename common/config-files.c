@@ -5,8 +5,8 @@
  * found below the root, so a fixture tree is a machine.
  *
  * A file that anyone may write to is refused and not merely warned of: the daemons run as root, and who writes
- * the file decides over other people's memory. /dev/null in a file's place (by a symlink, as systemd has it)
- * masks it.
+ * the file decides over other people's memory. So is a symbolic link: it names a file whose folder nobody has looked at.
+ * /dev/null in a file's place (by a link, as systemd has it) masks it.
  */
 
 #include "common/config.h"
@@ -114,6 +114,14 @@ static int load_open_file(Loader *loader, const char *path, int fd) {
         return r == -EINVAL ? 0 : r;
 }
 
+/* A link to /dev/null. */
+static bool is_masked(const Loader *loader, const char *path) {
+        _cleanup_close_ int fd = open_path(loader, path, O_PATH);
+        struct stat st;
+
+        return fd >= 0 && fstat(fd, &st) >= 0 && is_dev_null(&st);
+}
+
 /*
  * Loads one file. What is wrong with it is complained of and remembered.
  * Returns 1, 0 if it may be absent and is, or -errno when going on is of no use.
@@ -123,9 +131,15 @@ static int load_file(Loader *loader, const char *path, bool may_be_absent) {
         int r;
 
         /* A FIFO must not make us wait before it is found out. */
-        fd = open_path(loader, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        fd = open_path(loader, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
         if (fd == -ENOENT && may_be_absent)
                 return 0;
+        if (fd == -ELOOP && is_masked(loader, path))
+                return 1;
+        if (fd == -ELOOP) {
+                complain_of_file(loader, path, "a symbolic link, refused");
+                return 1;
+        }
         if (fd < 0) {
                 complain_of_file(loader, path, strerror(-fd));
                 return 1;
@@ -177,6 +191,7 @@ static void collect_drop_ins(Loader *loader, const char *folder, DropIns *drop_i
         _cleanup_(closedirp) DIR *dir = NULL;
         char path[PATH_MAX];
         struct dirent *entry;
+        struct stat st;
         int r;
 
         (void) snprintf(path, sizeof(path), "%s/%s.conf.d", folder, loader->table->name);
@@ -185,6 +200,10 @@ static void collect_drop_ins(Loader *loader, const char *folder, DropIns *drop_i
                 return;
         if (r < 0) {
                 complain_of_file(loader, path, strerror(-r));
+                return;
+        }
+        if (fstat(dirfd(dir), &st) >= 0 && (st.st_mode & S_IWOTH)) {
+                complain_of_file(loader, path, "anyone may write to that folder, refused");
                 return;
         }
 

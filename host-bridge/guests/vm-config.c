@@ -10,9 +10,11 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 
 #include "common/parse.h"
@@ -138,10 +140,32 @@ const ConfigTable vm_config_table = {
         .n_keys = ELEMENTSOF(vm_keys),
 };
 
+_printf_(5, 6) static void complain_at(const char *file, unsigned line, ConfigComplain complain,
+                                       void *userdata, const char *format, ...) {
+        char text[1024];
+        va_list args;
+        int n;
+
+        n = snprintf(text, sizeof(text), "%.400s:%u: ", file, line);
+        va_start(args, format);
+        (void) vsnprintf(text + n, sizeof(text) - (size_t) n, format, args);
+        va_end(args);
+        complain(LOG_ERR, text, userdata);
+}
+
+static size_t key_index(const char *name) {
+        size_t i = 0;
+
+        while (strcmp(vm_keys[i].key, name) != 0)
+                i++;
+        return i;
+}
+
 int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigComplain complain,
                    void *userdata) {
+        ConfigOrigin origins[ELEMENTSOF(vm_keys)] = {};
+        char min[FORMAT_SIZE_MAX], max[FORMAT_SIZE_MAX];
         VmConfig config = *ret;
-        char text[512];
         int r;
 
         assert(root);
@@ -149,21 +173,71 @@ int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigC
 
         config.channel[0] = config.qmp[0] = '\0';
         config.policy = (VmPolicy){};
-        r = config_load(&vm_config_table, root, file, &config, NULL, complain, userdata);
+        r = config_load(&vm_config_table, root, file, &config, origins, complain, userdata);
         if (r < 0)
                 return r;
         if (config.policy.controlled && config.policy.has_min &&
             config.policy.min_bytes > config.policy.max_bytes) {
-                (void) snprintf(text, sizeof(text), "%s: Min= is larger than Max=", file);
-                complain(LOG_ERR, text, userdata);
+                complain_at(file, origins[key_index("Min")].line, complain, userdata,
+                            "Min=%s: larger than Max=%s of line %u (allowed: up to that)",
+                            format_size(min, config.policy.min_bytes),
+                            format_size(max, config.policy.max_bytes), origins[key_index("Max")].line);
                 return -EINVAL;
         }
+        config.qmp_line = origins[key_index("Qmp")].line;
+        config.channel_line = origins[key_index("Channel")].line;
         *ret = config;
         return 0;
 }
 
 static int compare_names(const void *a, const void *b) {
         return strcmp(((const VmConfig *) a)->name, ((const VmConfig *) b)->name);
+}
+
+static int compare_qmp(const void *a, const void *b) {
+        return strcmp(((const VmConfig *) a)->qmp, ((const VmConfig *) b)->qmp) ?: compare_names(a, b);
+}
+
+static int compare_channels(const void *a, const void *b) {
+        return strcmp(((const VmConfig *) a)->channel, ((const VmConfig *) b)->channel)
+                       ?: compare_names(a, b);
+}
+
+/* Sorts configs by one of the two sockets and complains of each that stands in two files. */
+static int find_twins(VmConfig *configs, size_t n, bool qmp, const char *folder, ConfigComplain complain,
+                      void *userdata) {
+        int verdict = 0;
+
+        qsort(configs, n, sizeof(*configs), qmp ? compare_qmp : compare_channels);
+        for (size_t i = 1; i < n; i++) {
+                const VmConfig *first = configs + i - 1, *second = configs + i;
+                const char *path = qmp ? second->qmp : second->channel;
+                char file[512];
+
+                if (path[0] == '\0' || strcmp(path, qmp ? first->qmp : first->channel) != 0)
+                        continue;
+                (void) snprintf(file, sizeof(file), "%s/%s" SUFFIX, folder, second->name);
+                complain_at(file, qmp ? second->qmp_line : second->channel_line, complain, userdata,
+                            "%s=%s: the same VM as in %s" SUFFIX ", line %u (allowed: one file per VM)",
+                            qmp ? "Qmp" : "Channel", path, first->name,
+                            qmp ? first->qmp_line : first->channel_line);
+                verdict = -EINVAL;
+        }
+        return verdict;
+}
+
+/* One VM under two names would be told what the guest of the other needs. configs is sorted by name afterwards. */
+static int check_together(VmConfig *configs, size_t n, const char *folder, ConfigComplain complain,
+                          void *userdata) {
+        int verdict;
+
+        if (n == 0)
+                return 0;
+        verdict = find_twins(configs, n, true, folder, complain, userdata);
+        if (find_twins(configs, n, false, folder, complain, userdata) < 0)
+                verdict = -EINVAL;
+        qsort(configs, n, sizeof(*configs), compare_names);
+        return verdict;
 }
 
 /* "NAME.conf" -> NAME. Returns false for a file that is none of ours. */
@@ -183,6 +257,7 @@ int vm_config_load_folder(const RootDir *root, const char *folder, VmConfig **re
         _cleanup_free_ VmConfig *configs = NULL;
         _cleanup_(closedirp) DIR *dir = NULL;
         const struct dirent *entry;
+        struct stat st;
         int r, verdict = 0;
         size_t n = 0;
 
@@ -192,6 +267,14 @@ int vm_config_load_folder(const RootDir *root, const char *folder, VmConfig **re
         r = rootdir_opendir(root, folder + strspn(folder, "/"), &dir);
         if (r < 0 && r != -ENOENT)
                 return r;
+        if (dir && fstat(dirfd(dir), &st) >= 0 && (st.st_mode & S_IWOTH)) {
+                char text[512];
+
+                (void) snprintf(text, sizeof(text), "%.400s: anyone may write to that folder, refused",
+                                folder);
+                complain(LOG_ERR, text, userdata);
+                return -EINVAL;
+        }
 
         while (dir && (entry = readdir(dir))) {
                 VmConfig config = {}, *more;
@@ -218,8 +301,8 @@ int vm_config_load_folder(const RootDir *root, const char *folder, VmConfig **re
                 configs[n++] = config;
         }
 
-        if (n > 0)
-                qsort(configs, n, sizeof(*configs), compare_names);
+        if (check_together(configs, n, folder, complain, userdata) < 0)
+                verdict = -EINVAL;
         *ret = TAKE_PTR(configs);
         *ret_n = n;
         return verdict;

@@ -14,6 +14,7 @@
 typedef struct VmConfig {
         char name[DECISION_VM_NAME_MAX];
         char channel[VM_PATH_MAX], qmp[VM_PATH_MAX]; /* empty: by the discovery folder */
+        unsigned channel_line, qmp_line;             /* of its file; 0: not given */
         VmPolicy policy;
 } VmConfig;
 

@@ -195,8 +195,8 @@ static void test_refused_files(void **state) {
                             "E /etc/memtide/agent.conf.d/b.conf: larger than 64K\n"
                             "E /etc/memtide/agent.conf.d/c.conf: not a regular file\n"
                             "E /etc/memtide/agent.conf.d/d.conf: not a regular file\n"
-                            "E /etc/memtide/agent.conf.d/e.conf: No such file or directory\n"
-                            "E /etc/memtide/agent.conf.d/f.conf: not a regular file\n"
+                            "E /etc/memtide/agent.conf.d/e.conf: a symbolic link, refused\n"
+                            "E /etc/memtide/agent.conf.d/f.conf: a symbolic link, refused\n"
                             "E /etc/memtide/agent.conf.d/g.conf:2: A=x: not a number (allowed: 0 to 100)\n");
         assert_int_equal(tree->sample.a, 1);
         assert_int_equal(tree->sample.c, 30);

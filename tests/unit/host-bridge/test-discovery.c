@@ -186,6 +186,65 @@ static void test_policy_folder(void **state) {
         free(configs);
 }
 
+static void keep_complaint(int level, const char *text, void *userdata) {
+        (void) snprintf(userdata, 1024, "%s", text);
+}
+
+/* Each is refused with file and line, or with its name where it has none. */
+static void test_refused_policies(void **state) {
+        static const struct {
+                const char *a, *b, *said;
+        } cases[] = {
+                {"[VM]\nMax=1G\n\nMin=2G\n", "", "/a.conf:4: Min=2G: larger than Max=1G of line 2"},
+                {"[VM]\nQmp=/x/q\n", "[VM]\nMax=1G\nQmp=/x/q\n",
+                 "/b.conf:3: Qmp=/x/q: the same VM as in a.conf, line 2"},
+                {"[VM]\nChannel=/x/c\n", "[VM]\nChannel=/x/c\n",
+                 "/b.conf:2: Channel=/x/c: the same VM as in a.conf"},
+                {"[VM]\nMax=99999999999999999999T\n", "",
+                 "/a.conf:2: Max=99999999999999999999T: out of range"},
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                VmConfig *configs = NULL;
+                char said[1024] = "";
+                size_t n;
+
+                write_policy(f, "a.conf", cases[i].a);
+                write_policy(f, "b.conf", cases[i].b);
+                assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint,
+                                                       said),
+                                 -EINVAL);
+                free(configs);
+                if (!strstr(said, cases[i].said))
+                        fail_msg("%s, not %s", said, cases[i].said);
+        }
+}
+
+static void test_refused_places(void **state) {
+        Fixture *f = *state;
+        VmConfig *configs = NULL;
+        char path[256], said[1024] = "";
+        size_t n;
+
+        write_policy(f, "a.conf", "[VM]\nMax=1G\n");
+        (void) snprintf(path, sizeof(path), "%s/a.conf", f->policies);
+        assert_int_equal(chmod(path, 0646), 0);
+        assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint, said),
+                         -EINVAL);
+        assert_non_null(strstr(said, "a.conf: anyone may write to it"));
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink("/etc/hostname", path), 0);
+        assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint, said),
+                         -EINVAL);
+        assert_non_null(strstr(said, "a.conf: a symbolic link"));
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(chmod(f->policies, 0777), 0);
+        assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint, said),
+                         -EINVAL);
+        assert_non_null(strstr(said, "anyone may write to that folder"));
+}
+
 static void test_scan(void **state) {
         static const VmConfig configs[] = {
                 {.name = "elsewhere",
@@ -393,6 +452,8 @@ int main(void) {
                 cmocka_unit_test(test_names),
                 folder_test(test_policy_files),
                 folder_test(test_policy_folder),
+                folder_test(test_refused_policies),
+                folder_test(test_refused_places),
                 folder_test(test_scan),
                 folder_test(test_domains),
                 folder_test(test_watch),
