@@ -14,7 +14,10 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "host-bridge/host-sensor.h"
+#include "host-bridge/policy/pressure.h"
 
+#define HOST_PRESSURE       "proc/pressure/memory"
 #define LEAST_INTERVAL_USEC (50 * USEC_PER_MSEC)
 
 struct Arbitration {
@@ -26,7 +29,9 @@ struct Arbitration {
         Vm **vms;
         size_t n, n_allocated;
         bool out_of_memory;
-        PoolLevel level; /* as last told */
+        PressureGauge pressure; /* of the host */
+        bool blind;             /* it has none */
+        PoolLevel level;        /* as last told */
         LogLimit log_limit;
 };
 
@@ -80,18 +85,43 @@ static void tell_level(Arbitration *a, const RoundFindings *findings) {
                         findings->n_waiting, findings->asked_bytes / MIB);
 }
 
+/* The host's own stall. Without PSI there is nothing to look at: said once. */
+static void look_at_host(Arbitration *a) {
+        VmEnv *env = a->options.env;
+        bool before = env->pressed;
+        uint64_t some_usec;
+        int r;
+
+        if (!env->root || env->pressure_limit_percent == UINT64_MAX || a->blind)
+                return;
+        r = host_pressure_read(env->root, HOST_PRESSURE, &some_usec);
+        if (r < 0) {
+                a->blind = true;
+                env->pressed = false;
+                (void) log_info_errno(r, "Does without the host's memory pressure: /%s: %m", HOST_PRESSURE);
+                return;
+        }
+        env->pressed = pressure_take(&a->pressure, some_usec, env->pressure_limit_percent, a->now_usec);
+        if (env->pressed != before)
+                log_notice("The host %s",
+                           before ? "does not stall on memory any more"
+                                  : "stalls on memory: only critical VMs in critical need are given more");
+}
+
 void arbitration_run(Arbitration *a, uint64_t now_usec) {
         VmEnv *env = a->options.env;
-        RoundHost host = {
+        RoundHost host;
+
+        assert(a);
+
+        a->last_usec = a->now_usec = now_usec;
+        look_at_host(a);
+        host = (RoundHost){
                 .budget_bytes = env->ledger->budget_bytes,
                 .committed_bytes = env->ledger->committed_bytes,
                 .pool_bytes = a->options.pool_bytes,
                 .pressed = env->pressed,
         };
-
-        assert(a);
-
-        a->last_usec = a->now_usec = now_usec;
         a->n = 0;
         a->out_of_memory = false;
         (void) sd_event_source_set_enabled(a->timer, SD_EVENT_OFF);

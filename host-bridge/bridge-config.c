@@ -21,6 +21,7 @@ const BridgeConfig bridge_config_defaults = {
         .reserve_bytes = BRIDGE_SIZE_AUTO,
         .pool_bytes = BRIDGE_SIZE_AUTO,
         .overcommit_percent = 100,
+        .pressure_limit_percent = 1,
         .preset = PRESET_BALANCED,
         .shrink_policy = SHRINK_POLICY_AUTO,
         .calm_before_shrink_usec = 60 * USEC_PER_SEC,
@@ -87,6 +88,30 @@ static int parse_overcommit(const char *value, void *field) {
 
 static void format_overcommit(const void *field, char *buffer, size_t size) {
         (void) snprintf(buffer, size, "%" PRIu64 "%%", *(const uint64_t *) field);
+}
+
+static int parse_limit(const char *value, void *field) {
+        uint64_t percent = PRESSURE_LIMIT_OFF;
+        int r;
+
+        if (strcmp(value, "off") != 0) {
+                r = parse_percent(value, strlen(value), &percent);
+                if (r < 0)
+                        return r;
+                if (percent < 1 || percent > 100)
+                        return -ERANGE;
+        }
+        *(uint64_t *) field = percent;
+        return 0;
+}
+
+static void format_limit(const void *field, char *buffer, size_t size) {
+        uint64_t percent = *(const uint64_t *) field;
+
+        if (percent == PRESSURE_LIMIT_OFF)
+                (void) snprintf(buffer, size, "off");
+        else
+                (void) snprintf(buffer, size, "%" PRIu64 "%%", percent);
 }
 
 static int parse_size_or_auto(const char *value, void *field) {
@@ -203,6 +228,15 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_overcommit,
                 .format = format_overcommit,
                 .allowed = "50% to 400%",
+        },
+        {
+                .section = "Host",
+                .key = "PressureLimit",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, pressure_limit_percent),
+                .parse = parse_limit,
+                .format = format_limit,
+                .allowed = "1% to 100%, or off",
         },
         {
                 .section = "Policy",

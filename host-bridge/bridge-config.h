@@ -20,6 +20,8 @@ typedef enum ShrinkPolicy {
         SHRINK_POLICY_IDLE,
 } ShrinkPolicy;
 
+#define PRESSURE_LIMIT_OFF UINT64_MAX
+
 typedef enum Preset {
         PRESET_BALANCED,
         PRESET_PERFORMANCE,
@@ -31,9 +33,10 @@ typedef struct BridgeConfig {
         uint64_t reserve_bytes; /* BRIDGE_SIZE_AUTO: 4 % of the host's memory, at least 2 GiB */
         uint64_t pool_bytes;    /* BRIDGE_SIZE_AUTO: pool_target_bytes() */
         uint64_t overcommit_percent;
-        int preset;        /* Preset */
-        int shrink_policy; /* ShrinkPolicy */
-        int mode;          /* VmMode, of VMs whose file does not say */
+        uint64_t pressure_limit_percent; /* PRESSURE_LIMIT_OFF: the host's pressure is not looked at */
+        int preset;                      /* Preset */
+        int shrink_policy;               /* ShrinkPolicy */
+        int mode;                        /* VmMode, of VMs whose file does not say */
         uint64_t calm_before_shrink_usec, hold_after_grow_usec, hold_after_refusal_usec;
         uint64_t dead_band_bytes;
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
@@ -47,4 +50,4 @@ ShrinkPolicy bridge_config_shrink_policy(const BridgeConfig *config);
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 17U
+#define BRIDGE_CONFIG_KEYS 18U

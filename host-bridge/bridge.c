@@ -231,7 +231,8 @@ static int read_budget(const BridgeOptions *options, uint64_t *ret) {
         return 0;
 }
 
-static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config) {
+static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *options) {
+        const BridgeConfig *config = &options->config;
         ShrinkPolicy policy = bridge_config_shrink_policy(config);
 
         bridge->env = (VmEnv){
@@ -257,6 +258,8 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeConfig *config
                 .next_id = next_id,
                 .record = put_record,
                 .want_round = want_round,
+                .root = options->root,
+                .pressure_limit_percent = config->pressure_limit_percent,
                 .userdata = bridge,
         };
         bridge->env.session.report_interval_usec = config->report_interval_usec;
@@ -284,7 +287,7 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge->runtime_dir = strdup(options->runtime_dir);
         if (!bridge->runtime_dir)
                 return -ENOMEM;
-        fill_env(bridge, event, &options->config);
+        fill_env(bridge, event, options);
         bridge_fill_control(bridge);
         r = read_budget(options, &bridge->ledger.budget_bytes);
         if (r < 0)

@@ -4,11 +4,13 @@
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
  * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-rival.c (somebody
- * else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in the way).
+ * else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in the way),
+ * vm-pressure.c (its process on the host).
  */
 
 #include "common/log.h"
 #include "host-bridge/guests/vm.h"
+#include "host-bridge/policy/pressure.h"
 
 /* The guest's figures, held to what its hypervisor says is possible. */
 typedef struct GuestFigures {
@@ -65,6 +67,8 @@ struct Vm {
         ArbiterPeak peak;         /* of the demand in reports */
         Activity activity;
         Trust trust;
+        PressureGauge pressure; /* of its hypervisor's cgroup */
+        uint64_t pressure_due_usec;
         Limiter limiter;
         RoundVm round;         /* what the last one found; its input is not kept up to date */
         uint64_t waiting_usec; /* others are asked to give for it since; 0: they are not */
@@ -124,6 +128,9 @@ void vm_arm(Vm *vm, uint64_t deadline_usec);
 
 /* Frames that contradict themselves never become messages: whether there were any since the last call. */
 void vm_take_malformed(Vm *vm, uint64_t now_usec);
+
+/* Looks whether its hypervisor stalls on memory at the host, now and then. */
+void vm_watch_pressure(Vm *vm, uint64_t now_usec);
 
 /* Lets the pure core judge, and acts on it. */
 void vm_judge(Vm *vm, uint64_t now_usec);

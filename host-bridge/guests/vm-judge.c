@@ -58,6 +58,7 @@ ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
                 .last_shrink_usec = vm->last_shrink_usec,
                 .vm_class = vm->policy.vm_class,
                 .limiter = vm->limiter,
+                .pressed = vm->pressure.pressed,
                 .quarantined = vm->trust.doubt != DOUBT_NONE,
                 .fair_bytes = vm->round.fair_bytes,
                 .target_bytes = vm->round.target_bytes,

@@ -166,6 +166,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 vm_account(vm);
         }
         vm_say_lacks(vm, now_usec);
+        vm_watch_pressure(vm, now_usec);
         if (vm->session)
                 vm_take_malformed(vm, now_usec);
         if (!resize_is_open(&vm->resize))

@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "common/macro.h"
+#include "common/rootdir.h"
 #include "host-bridge/guests/ledger.h"
 #include "host-bridge/guests/session.h"
 #include "host-bridge/policy/arbiter.h"
@@ -48,6 +49,10 @@ typedef struct VmEnv {
         /* A VM wants what only a round can say, or has given something: one is due soon. NULL: there are none. */
         void (*want_round)(void *userdata);
         void *userdata;
+
+        const RootDir *root;             /* NULL: the hypervisors' cgroups are not looked at */
+        uint64_t pressure_limit_percent; /* of theirs and of the host; UINT64_MAX: nobody looks */
+        bool cgroups_told;               /* that one could not be read: named once */
 
         RoundFindings round;   /* of the last one */
         bool pressed;          /* the host stalls on memory */

@@ -248,10 +248,19 @@ static Vmm *vmm_qmp_free(Vmm *vmm) {
         return NULL;
 }
 
+static int vmm_qmp_peer_pid(const Vmm *vmm) {
+        const VmmQmp *q = (const VmmQmp *) vmm;
+
+        pid_t pid = q->qmp ? qmp_peer_pid(q->qmp) : 0;
+
+        return pid > 0 ? pid : -ENOTCONN;
+}
+
 static const VmmOps vmm_qmp_ops = {
         .name = "qmp",
         .refresh = vmm_qmp_refresh,
         .command = vmm_qmp_command,
+        .peer_pid = vmm_qmp_peer_pid,
         .free = vmm_qmp_free,
 };
 

@@ -7,6 +7,7 @@
  * and never from inside the call.
  */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,6 +82,8 @@ typedef struct VmmOps {
          * of a later command.
          */
         int (*command)(Vmm *vmm, uint64_t id, const PlanStep *step);
+        /* The hypervisor's process, or -errno. NULL: not known this way. */
+        int (*peer_pid)(const Vmm *vmm);
         Vmm *(*free)(Vmm *vmm);
 } VmmOps;
 
@@ -97,6 +100,11 @@ static inline int vmm_refresh(Vmm *vmm) {
 
 static inline int vmm_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
         return vmm->ops->command(vmm, id, step);
+}
+
+/* -EOPNOTSUPP where that is not known. */
+static inline int vmm_peer_pid(const Vmm *vmm) {
+        return vmm->ops->peer_pid ? vmm->ops->peer_pid(vmm) : -EOPNOTSUPP;
 }
 
 static inline Vmm *vmm_free(Vmm *vmm) {

@@ -21,6 +21,7 @@ from qmp_peer import MIB, QmpPeer
 CONFIG = """
 [Host]
 Budget=8G
+PressureLimit=off
 [Shrink]
 Policy=idle
 CalmBeforeShrink=300ms

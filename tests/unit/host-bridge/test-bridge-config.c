@@ -43,6 +43,8 @@ static void test_values(void **state) {
                 {"[Host]\nOvercommit=150\n", -EINVAL, "50%"},
                 {"[Host]\nOvercommit=%\n", -EINVAL, "bridge.conf:2"},
                 {"[Policy]\nPreset=density\n", 0, NULL},
+                {"[Host]\nPressureLimit=off\n", 0, NULL},
+                {"[Host]\nPressureLimit=0%\n", -EINVAL, "or off"},
                 {"[Policy]\nPreset=greed\n", -EINVAL, "performance"},
                 {"[Host]\nBudget=\n", -EINVAL, "bridge.conf:2"},
                 {"[Host]\nBudget=65T\n", -EINVAL, "65T"},
@@ -87,18 +89,20 @@ static void test_values(void **state) {
 
 /* Every field is reached by its key, and what is dumped loads to the same. */
 static void test_dump(void **state) {
-        static const char text[] = "[Host]\nBudget=16G\nReserve=3G\nPool=5M\nOvercommit=120%\n"
-                                   "[Policy]\nPreset=density\n"
-                                   "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
-                                   "HoldAfterRefusal=3s\nDeadBand=4M\n"
-                                   "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
-                                   "[Bridge]\nReportInterval=800ms\nMode=shadow\n"
-                                   "[Metrics]\nListen=[::1]:9999\n[Audit]\nFile=/var/x\n";
+        static const char text[] =
+                "[Host]\nBudget=16G\nReserve=3G\nPool=5M\nOvercommit=120%\nPressureLimit=7%\n"
+                "[Policy]\nPreset=density\n"
+                "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
+                "HoldAfterRefusal=3s\nDeadBand=4M\n"
+                "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
+                "[Bridge]\nReportInterval=800ms\nMode=shadow\n"
+                "[Metrics]\nListen=[::1]:9999\n[Audit]\nFile=/var/x\n";
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
                 .reserve_bytes = 3 * GIB,
                 .pool_bytes = 5 * MIB,
                 .overcommit_percent = 120,
+                .pressure_limit_percent = 7,
                 .preset = PRESET_DENSITY,
                 .shrink_policy = SHRINK_POLICY_NEVER,
                 .calm_before_shrink_usec = USEC_PER_SEC,
@@ -198,6 +202,59 @@ static void test_memory_total(void **state) {
         world_done(&world);
 }
 
+static void put_file(const World *world, const char *name, const char *text) {
+        char path[256];
+        FILE *file;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
+        for (char *slash = strchr(path + strlen(world->folder) + 1, '/'); slash;
+             slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void) mkdir(path, 0700);
+                *slash = '/';
+        }
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        (void) fclose(file);
+}
+
+/* From a process to its cgroup's pressure; of a process that is no QEMU nothing is said. */
+static void test_pressure_files(void **state) {
+        World world;
+        RootDir *root = NULL;
+        char path[HOST_PATH_MAX];
+        uint64_t some = 0;
+
+        world_init(&world);
+        assert_int_equal(rootdir_new(world.folder, &root), 0);
+        assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -ENOENT);
+        put_file(&world, "proc/pressure/memory",
+                 "some avg10=0.00 avg60=0.12 avg300=0.00 total=4711\n"
+                 "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n");
+        assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), 0);
+        assert_int_equal(some, 4711);
+        put_file(&world, "proc/pressure/memory", "full avg10=0.00 total=12\n");
+        assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -EBADMSG);
+        put_file(&world, "proc/pressure/memory", "some avg10=0.00 total=x\n");
+        assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -EBADMSG);
+
+        assert_int_equal(host_cgroup_pressure_path(root, 77, path), -ENOENT);
+        put_file(&world, "proc/77/comm", "libvirtd\n");
+        put_file(&world, "proc/77/cgroup", "0::/machine.slice/vm-a.scope\n");
+        assert_int_equal(host_cgroup_pressure_path(root, 77, path), -EINVAL);
+        put_file(&world, "proc/77/comm", "qemu-system-x86\n");
+        assert_int_equal(host_cgroup_pressure_path(root, 77, path), 0);
+        assert_string_equal(path, "sys/fs/cgroup/machine.slice/vm-a.scope/memory.pressure");
+        put_file(&world, "proc/77/cgroup", "5:memory:/old\n0::/new/here\n");
+        assert_int_equal(host_cgroup_pressure_path(root, 77, path), 0);
+        assert_string_equal(path, "sys/fs/cgroup/new/here/memory.pressure");
+        put_file(&world, "proc/77/cgroup", "5:memory:/old\n"); /* version 1 alone */
+        assert_int_equal(host_cgroup_pressure_path(root, 77, path), -ENOENT);
+        (void) rootdir_free(root);
+        world_done(&world);
+}
+
 static void test_lock(void **state) {
         _cleanup_close_ int first = -EBADF, second = -EBADF;
         World world;
@@ -228,9 +285,10 @@ static void test_lock(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_values),  cmocka_unit_test(test_dump),
-                cmocka_unit_test(test_reserve), cmocka_unit_test(test_memory_total),
-                cmocka_unit_test(test_lock),    cmocka_unit_test(test_preset),
+                cmocka_unit_test(test_values),         cmocka_unit_test(test_dump),
+                cmocka_unit_test(test_reserve),        cmocka_unit_test(test_memory_total),
+                cmocka_unit_test(test_lock),           cmocka_unit_test(test_preset),
+                cmocka_unit_test(test_pressure_files),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_CRIT);

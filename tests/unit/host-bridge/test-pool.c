@@ -12,6 +12,7 @@
 #include "common/macro.h"
 #include "host-bridge/policy/limiter.h"
 #include "host-bridge/policy/pool.h"
+#include "host-bridge/policy/pressure.h"
 
 static void test_target(void **state) {
         static const struct {
@@ -122,11 +123,37 @@ static void test_limiter_bounds_growth(void **state) {
         assert_true(total > 30 * GIB);
 }
 
+/* 1 % of the time, 10 s to believe that it is over; a counter of another cgroup begins anew. */
+static void test_pressure(void **state) {
+        PressureGauge gauge = {0};
+        uint64_t some = 1000, now = 100 * USEC_PER_SEC;
+
+        assert_false(pressure_take(&gauge, some, 1, now));
+        assert_false(pressure_take(&gauge, some += 10 * USEC_PER_MSEC, 1, now += USEC_PER_SEC));
+        assert_true(pressure_take(&gauge, some += 11 * USEC_PER_MSEC, 1, now += USEC_PER_SEC));
+        assert_true(pressure_take(&gauge, some += USEC_PER_SEC, 1,
+                                  now + 100 * USEC_PER_MSEC)); /* too short a look */
+        some -= USEC_PER_SEC;
+        for (unsigned i = 0; i < 10; i++)
+                assert_true(pressure_take(&gauge, some, 1, now += USEC_PER_SEC));
+        assert_false(pressure_take(&gauge, some, 1, now += USEC_PER_SEC));
+        assert_true(pressure_take(&gauge, some += 20 * USEC_PER_MSEC, 1, now += USEC_PER_SEC));
+        for (unsigned i = 0; i < 5; i++)
+                assert_true(pressure_take(&gauge, some, 1, now += USEC_PER_SEC));
+        assert_true(pressure_take(&gauge, some += 20 * USEC_PER_MSEC, 1, now += USEC_PER_SEC)); /* again */
+        for (unsigned i = 0; i < 10; i++)
+                assert_true(pressure_take(&gauge, some, 1, now += USEC_PER_SEC));
+        assert_false(pressure_take(&gauge, some, 1, now += USEC_PER_SEC));
+        assert_false(pressure_take(&gauge, 5, 1, now += USEC_PER_SEC)); /* another cgroup */
+        assert_false(pressure_take(&gauge, UINT64_MAX, 100, 0));        /* nor does nonsense wrap */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_target),  cmocka_unit_test(test_level),
-                cmocka_unit_test(test_weight),  cmocka_unit_test(test_classes),
-                cmocka_unit_test(test_limiter), cmocka_unit_test(test_limiter_bounds_growth),
+                cmocka_unit_test(test_target),   cmocka_unit_test(test_level),
+                cmocka_unit_test(test_weight),   cmocka_unit_test(test_classes),
+                cmocka_unit_test(test_limiter),  cmocka_unit_test(test_limiter_bounds_growth),
+                cmocka_unit_test(test_pressure),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
