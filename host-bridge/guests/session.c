@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/log.h"
 #include "host-bridge/guests/session-internal.h"
 #include "proto/wire.h"
 
@@ -244,18 +245,20 @@ uint64_t session_guest_usec(const Session *session, uint64_t host_usec) {
         return guest_clock_from_host(&session->clock, host_usec);
 }
 
-void session_forget_clock(Session *session) {
-        assert(session);
-
-        session->clock = (GuestClock){};
-}
-
 void session_void(Session *session) {
         assert(session);
 
         if (session->stream)
                 arm(session->timer, session->handshake_usec);
         session->id = 0;
+}
+
+void session_renew(Session *session) {
+        assert(session);
+
+        session->id = 0;
+        if (session->stream && ask_for_hello(session) < 0)
+                log_debug("A guest could not be asked for a new Hello at once");
 }
 
 bool session_is_open(const Session *session) {

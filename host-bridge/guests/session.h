@@ -68,11 +68,11 @@ int session_send(Session *session, Message *message);
 /* host_usec in the guest's time, for deadlines. */
 uint64_t session_guest_usec(const Session *session, uint64_t host_usec);
 
-/* The guest's clock has stood still meanwhile: it was paused. */
-void session_forget_clock(Session *session);
-
 /* Ends the session, not the connection: the guest was reset, what it still sends is of another boot. */
 void session_void(Session *session);
+
+/* The same for a guest that does not know of it, and is asked for a new Hello: it was paused, or put back in time. */
+void session_renew(Session *session);
 
 bool session_is_open(const Session *session);
 bool session_is_connected(const Session *session);

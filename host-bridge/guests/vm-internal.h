@@ -34,6 +34,7 @@ typedef struct Rival {
         bool commanded[MEMORY_MODEL_DEVICES_MAX];
         uint64_t balloon_bytes; /* our last request: inflated */
         bool balloon_commanded;
+        bool other_machine; /* it was paused since the last reading: compare with nothing */
         unsigned n_yields;
         uint64_t yield_until_usec;
 } Rival;

@@ -118,8 +118,12 @@ static void on_reply(Vm *vm, const VmmEvent *event) {
 static void on_running(Vm *vm) {
         if (!vm->paused)
                 return;
+        /*
+         * Its clock stood still, and it may be the guest of an old snapshot: that one would go on with a sequence that
+         * we have seen, and never be heard again.
+         */
         if (vm->session)
-                session_forget_clock(vm->session); /* it stood still */
+                session_renew(vm->session);
         vm->paused = false;
         vm_begin_grace(vm);
 }
@@ -156,6 +160,7 @@ void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
 
         case VMM_PAUSED:
                 vm->paused = true;
+                vm->rival.other_machine = true;
                 vm_feed_kind(vm, RESIZE_EVENT_LOST);
                 return;
 

@@ -6,6 +6,9 @@
  * which is neither of our last two is theirs; two, because a reading may have been under way when the
  * second was sent. QEMU tells no balloon's target, so there only the movement speaks: inflation that we did
  * not ask for is a rival's, deflation that we did not ask for is the guest's OOM notifier.
+ *
+ * What was paused may go on as another machine: a snapshot was put back, or a migration has come in. Its sizes are
+ * then its own, and nobody's command.
  */
 
 #include <assert.h>
@@ -58,8 +61,11 @@ static RivalVerdict check_balloon(const Vm *vm, const MemoryModel *fresh) {
 }
 
 RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *fresh) {
-        /* After a loss, or with other devices, there is nothing to compare with: the fresh model is the truth. */
-        if (!vm->monitor_up || !memory_model_same_devices(&vm->model, fresh)) {
+        bool other_machine = vm->rival.other_machine;
+
+        vm->rival.other_machine = vm->paused;
+        /* After these there is nothing to compare with: the fresh model is the truth. */
+        if (!vm->monitor_up || other_machine || !memory_model_same_devices(&vm->model, fresh)) {
                 memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
                 vm->rival.balloon_commanded = false;
                 return RIVAL_NONE;

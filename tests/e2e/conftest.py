@@ -156,7 +156,8 @@ def _factory(machine_with: MachineFactory, folder: Path, discovery: Path | None)
         """`kernel`: another one than the run's, such as 6.12; the rest as in GuestConfig."""
         guest = Guest(GuestConfig(name, **options), machine_with(kernel), folder, discovery)
         guests.append(guest)
-        return guest.start().wait_up()
+        guest.start()
+        return guest if guest.config.incoming else guest.wait_up()
 
     yield start
     for guest in guests:

@@ -31,6 +31,8 @@ class GuestConfig:
     zram: str = ""                          # size of swap in zram, such as "256M"
     disk_bytes: int = 0                     # /dev/vda of zeroes, read at 300 MiB/s at most; 0 = no disk
     cgroup: str = "v2"                      # what is mounted at /sys/fs/cgroup: v2, v1 or none
+    incoming: bool = False                  # waits to be migrated to, instead of booting
+    snapshots: bool = False                 # has a place where savevm can put the machine's state
     sample_ms: int = 100
     cmdline: tuple[str, ...] = ()
 
@@ -58,6 +60,10 @@ class GuestPaths:
     @property
     def disk(self) -> Path:
         return self.folder / "disk.img"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.qcow2"
 
     @property
     def qemu_log(self) -> Path:
@@ -88,7 +94,8 @@ def qemu_command(config: GuestConfig, paths: GuestPaths, kernel: Kernel, initram
             "-serial", f"file:{paths.console}",
             "-qmp", f"unix:{paths.bridge_qmp},server=on,wait=off",
             "-qmp", f"unix:{paths.qmp},server=on,wait=off",
-            *_memory_devices(config), *_disk(config, paths), *_ports(paths)]
+            *_memory_devices(config), *_disk(config, paths), *_ports(paths),
+            *_state(config, paths)]
 
 
 def _memory_devices(config: GuestConfig) -> list[str]:
@@ -108,6 +115,14 @@ def _disk(config: GuestConfig, paths: GuestPaths) -> list[str]:
         return []
     return ["-drive", f"file={paths.disk},format=raw,if=none,id=disk0,throttling.bps-read={300 * MIB}",
             "-device", "virtio-blk-pci,id=vda0,drive=disk0"]
+
+
+def _state(config: GuestConfig, paths: GuestPaths) -> list[str]:
+    """Where a machine's state comes from or goes to: no device of the guest's is in it."""
+    words = ["-incoming", "defer"] if config.incoming else []
+    if config.snapshots:
+        words += ["-blockdev", f"qcow2,node-name=state,file.driver=file,file.filename={paths.state}"]
+    return words
 
 
 def _ports(paths: GuestPaths) -> list[str]:

@@ -57,6 +57,8 @@ class Guest:
         if self.config.disk_bytes:
             with open(self.paths.disk, "wb") as disk:
                 disk.truncate(self.config.disk_bytes)
+        if self.config.snapshots:
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.paths.state, "8G"], check=True)
         command = qemu_command(self.config, self.paths, self.machine.kernel, self.machine.initramfs,
                                self.machine.accelerator)
         self._started = time.monotonic()

@@ -135,6 +135,29 @@ static void test_rival_in_flight(void **state) {
         assert_int_equal(f->hypervisor.n_commands, 1);
 }
 
+/* loadvm and an incoming migration: another machine goes on, with sizes of its own. */
+static void test_another_machine_is_no_rival(void **state) {
+        Fixture *f = *state;
+
+        grown_by_1gib(f);
+        start(f, &adopted);
+        tell(&f->hypervisor, VMM_PAUSED, 0);
+        f->hypervisor.model.virtio_mem[0].size_bytes = f->hypervisor.model.virtio_mem[0].requested_bytes = 0;
+        f->agent.n[MESSAGE_WELCOME] = 0;
+        tell(&f->hypervisor, VMM_RUNNING, 0);
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        world_idle(&f->world, 50); /* its agent is asked for a new Hello */
+        assert_int_equal(f->agent.n[MESSAGE_WELCOME], 1);
+        send_alarm(f, 256 * MIB);
+        assert_int_equal(f->hypervisor.n_commands, 1);
+        assert_int_equal(f->hypervisor.commands[0].from_bytes, 0);
+
+        /* From here on it is compared again. */
+        f->hypervisor.model.virtio_mem[0].requested_bytes = GIB;
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        assert_int_equal(newest(f)->result, RESULT_LOST);
+}
+
 static void test_balloon_inflated_by_another(void **state) {
         Fixture *f = *state;
 
@@ -253,6 +276,7 @@ int main(void) {
                 vm_test(test_gone),
                 vm_test(test_rival),
                 vm_test(test_rival_in_flight),
+                vm_test(test_another_machine_is_no_rival),
                 vm_test(test_balloon_inflated_by_another),
                 vm_test(test_oom_deflation),
                 vm_test(test_dimm_is_no_rival),
