@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/blocks/monitor.h"
+#include "agent/policy/onlining.h"
 #include "agent/policy/zone.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -20,6 +21,13 @@ static const char *const zone_policy_names[] = {
         [ZONE_POLICY_MOVABLE] = "movable",
         [ZONE_POLICY_KERNEL] = "kernel",
         [ZONE_POLICY_MAX] = NULL,
+};
+
+static const char *const onliner_names[] = {
+        [ONLINER_AUTO] = "auto",
+        [ONLINER_KERNEL] = "kernel",
+        [ONLINER_AGENT] = "agent",
+        [ONLINER_MAX] = NULL,
 };
 
 static const char *const uevents_names[] = {
@@ -40,6 +48,7 @@ static const ConfigKey agent_config_keys[] = {
         {"Agent", "ShrinkMargin", CONFIG_SIZE, FIELD(shrink_margin_bytes), 16 * MIB, MEMORY_BYTES_MAX},
         {"Agent", "HoldAfterRefusal", CONFIG_TIMESPAN, FIELD(hold_usec), USEC_PER_SEC, 3600 * USEC_PER_SEC},
         {"Blocks", "Online", CONFIG_BOOLEAN, FIELD(blocks_online)},
+        {"Blocks", "Onliner", CONFIG_ENUM, FIELD(onliner), .names = onliner_names},
         {"Blocks", "Zone", CONFIG_ENUM, FIELD(zone_policy), .names = zone_policy_names},
         {"Blocks", "MovableRatio", CONFIG_PERCENT, FIELD(ratio_percent), 0, 6300},
         {"Blocks", "Uevents", CONFIG_ENUM, FIELD(uevents), .names = uevents_names},
@@ -60,6 +69,7 @@ AgentConfig agent_config_defaults(void) {
                 .shrink_margin_bytes = 128 * MIB,
                 .hold_usec = 120 * USEC_PER_SEC,
                 .blocks_online = true,
+                .onliner = ONLINER_AUTO,
                 .zone_policy = ZONE_POLICY_AUTO,
                 .ratio_percent = 301,
                 .uevents = BLOCK_MONITOR_AUTO,

@@ -20,12 +20,13 @@ typedef struct AgentConfig {
 
         /* [Blocks] */
         bool blocks_online;
+        int onliner;     /* Onliner */
         int zone_policy; /* ZonePolicy */
         uint64_t ratio_percent;
         int uevents; /* BlockMonitorSource */
 } AgentConfig;
 
-#define AGENT_CONFIG_KEYS 9U
+#define AGENT_CONFIG_KEYS 10U
 extern const ConfigTable agent_config_table;
 
 /* The values of a machine without a file. */

@@ -8,10 +8,13 @@
 
 static void help(void) {
         puts("Usage: memtide-agent [OPTION...]\n"
-             "       memtide-agent [OPTION...] doctor\n\n"
+             "       memtide-agent [OPTION...] doctor\n"
+             "       memtide-agent [OPTION...] release\n\n"
              "Reports the memory pressure of this guest to its host, and onlines hot-plugged memory.\n"
              "doctor prints what this guest has and lacks for it, each with the fix; exits with 1 if it "
-             "lacks any.\n\n"
+             "lacks any.\n"
+             "release leaves it to the kernel to put memory online, if an agent has changed that and was "
+             "killed.\n\n"
              "  --config FILE              read FILE instead of agent.conf and its drop-ins\n"
              "  --wait-for-port            wait where the port to the host is missing\n"
              "  --port PATH                use this device or Unix socket as the port\n"
@@ -125,6 +128,9 @@ int command_line_parse(int argc, char **argv, CommandLine *ret) {
 
         if (optind < argc && strcmp(argv[optind], "doctor") == 0) {
                 line.doctor = true;
+                optind++;
+        } else if (optind < argc && strcmp(argv[optind], "release") == 0) {
+                line.release = true;
                 optind++;
         }
         if (optind < argc) {

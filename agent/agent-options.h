@@ -16,7 +16,7 @@ typedef struct CommandLine {
         LogTarget log_target;
         int log_level;
         bool dump_config;
-        bool doctor, json;
+        bool doctor, json, release;
 } CommandLine;
 
 /*

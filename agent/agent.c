@@ -64,6 +64,7 @@ static void agent_on_block(const BlockFate *fate, void *userdata) {
 static int agent_new_blocks(Agent *agent) {
         BlockServiceConfig config = {
                 .online = agent->config->blocks_online,
+                .onliner = (Onliner) agent->config->onliner,
                 .zone_policy = (ZonePolicy) agent->config->zone_policy,
                 .zone_ratio_percent = agent->config->ratio_percent,
                 .source = (BlockMonitorSource) agent->config->uevents,

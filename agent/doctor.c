@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/blocks/kernel-onliner.h"
 #include "agent/host/port-find.h"
 #include "agent/reclaim.h"
 #include "agent/signals/sampler.h"
@@ -157,19 +158,27 @@ static void check_blocks(const Patient *patient, Finding *ret) {
 }
 
 static void check_auto_online(const Patient *patient, Finding *ret) {
-        char text[32] = "";
+        const DoctorOptions *options = patient->options;
+        OnliningFacts facts = kernel_onliner_facts(patient->root);
+        OnliningPlan plan = onlining_plan(options->onliner, options->zone_policy, &facts);
+        const char *word = auto_online_to_string(facts.now);
 
-        (void) rootdir_read_line(patient->root, "sys/devices/system/memory/auto_online_blocks", text,
-                                 sizeof(text));
-        if (strcmp(text, "online") == 0 || strcmp(text, "online_kernel") == 0)
+        if (!options->online)
+                find(ret, DOCTOR_OK, NULL, "who puts memory online is not the agent's business (Online=no)");
+        else if (plan.reason == ONLINING_RESPECTED &&
+                 (facts.now == AUTO_ONLINE_ONLINE || facts.now == AUTO_ONLINE_KERNEL))
                 find(ret, DOCTOR_ADVICE,
-                     "echo offline > /sys/devices/system/memory/auto_online_blocks (or boot with "
-                     "memhp_default_state=offline), and the agent chooses the zone of each block",
-                     "the kernel puts memory online by itself (%s): it will be hard to unplug", text);
-        else if (strcmp(text, "online_movable") == 0)
-                find(ret, DOCTOR_OK, NULL, "the kernel puts memory online by itself, movable");
+                     "boot without memhp_default_state=, or set Onliner=kernel in agent.conf(5), and zones "
+                     "are "
+                     "chosen by Zone=",
+                     "the kernel was told to put memory online (%s): it will be hard to unplug", word);
+        else if (plan.reason == ONLINING_RESPECTED)
+                find(ret, DOCTOR_OK, NULL, "the kernel was told what to do with new memory (%s)", word);
+        else if (plan.take_over && plan.word != AUTO_ONLINE_OFFLINE)
+                find(ret, DOCTOR_OK, NULL, "the agent has the kernel put memory online (%s%s)",
+                     auto_online_to_string(plan.word), plan.set_policy ? ", auto-movable" : "");
         else
-                find(ret, DOCTOR_OK, NULL, "the kernel leaves it to the agent to put memory online");
+                find(ret, DOCTOR_OK, NULL, "the agent puts memory online, block by block");
 }
 
 static void check_ratio(const Patient *patient, Finding *ret) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "agent/policy/onlining.h"
 #include "common/rootdir.h"
 
 typedef enum DoctorVerdict {
@@ -25,6 +26,9 @@ typedef struct Finding {
 typedef struct DoctorOptions {
         const char *port_path; /* NULL: found by name */
         uint64_t ratio_percent;
+        bool online; /* of the configuration, as the next two */
+        Onliner onliner;
+        ZonePolicy zone_policy;
         bool json;
 } DoctorOptions;
 

@@ -7,6 +7,7 @@
 #include "agent/agent-config.h"
 #include "agent/agent-options.h"
 #include "agent/agent.h"
+#include "agent/blocks/kernel-onliner.h"
 #include "agent/doctor.h"
 #include "common/log.h"
 #include "proto/message.h"
@@ -56,6 +57,13 @@ static int run(const CommandLine *line) {
                 return EXIT_USAGE;
         }
 
+        if (line->release) { /* whatever the configuration has come to be */
+                r = kernel_onliner_release(root);
+                if (r < 0)
+                        log_error_errno(r, "Failed to leave memory to the kernel: %m");
+                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
+
         r = agent_config_load(root, line->config, &config, origins);
         if (r < 0) {
                 log_error_errno(r, "Failed to load the configuration: %m");
@@ -72,6 +80,9 @@ static int run(const CommandLine *line) {
                 DoctorOptions options = {
                         .port_path = line->agent.port_path,
                         .ratio_percent = config.ratio_percent,
+                        .online = config.blocks_online,
+                        .onliner = (Onliner) config.onliner,
+                        .zone_policy = (ZonePolicy) config.zone_policy,
                         .json = line->json,
                 };
 

@@ -16,13 +16,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "agent/blocks/run-folder.h"
 #include "common/macro.h"
 #include "common/parse.h"
-
-#define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
-#define BOOT_ID_SIZE 64U
 
 /* 4096 blocks; more would be no administrator. */
 #define TEXT_MAX ((size_t) 256 * 1024)
@@ -96,6 +93,7 @@ int block_ledger_load(const RootDir *root, BlockTable *table) {
         _cleanup_free_ char *text = NULL;
         char boot_id[BOOT_ID_SIZE];
         ssize_t n;
+        int r;
 
         assert(root);
         assert(table);
@@ -109,29 +107,10 @@ int block_ledger_load(const RootDir *root, BlockTable *table) {
         if (n < 0)
                 return (int) n;
 
-        if (rootdir_read_line(root, BOOT_ID_PATH, boot_id, sizeof(boot_id)) <= 0)
-                return -ENODATA;
+        r = run_folder_boot_id(root, boot_id);
+        if (r < 0)
+                return r;
         return block_ledger_parse(text, (size_t) n, boot_id, table);
-}
-
-static int make_folder(const RootDir *root) {
-        _cleanup_close_ int fd = -EBADF;
-
-        fd = rootdir_open(root, "run", O_PATH | O_DIRECTORY);
-        if (fd < 0)
-                return fd;
-        return mkdirat(fd, "memtide", 0755) < 0 && errno != EEXIST ? -errno : 0;
-}
-
-static int remove_file(const RootDir *root) {
-        _cleanup_close_ int fd = -EBADF;
-
-        fd = rootdir_open(root, "run/memtide", O_PATH | O_DIRECTORY);
-        if (fd == -ENOENT)
-                return 0;
-        if (fd < 0)
-                return fd;
-        return unlinkat(fd, "blocks", 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static bool is_empty(const BlockTable *table) {
@@ -150,11 +129,10 @@ int block_ledger_save(const RootDir *root, const BlockTable *table) {
         assert(table);
 
         if (is_empty(table))
-                return remove_file(root);
-        if (rootdir_read_line(root, BOOT_ID_PATH, boot_id, sizeof(boot_id)) <= 0)
-                return -ENODATA;
-
-        r = make_folder(root);
+                return run_folder_remove(root, "blocks");
+        r = run_folder_boot_id(root, boot_id);
+        if (r >= 0)
+                r = run_folder_make(root);
         if (r < 0)
                 return r;
         fd = rootdir_open(root, BLOCK_LEDGER_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);

@@ -30,6 +30,9 @@ static const uint64_t online_retry_usec[] = {1 * USEC_PER_SEC, 5 * USEC_PER_SEC,
 static const uint64_t kind_retry_usec[] = {2 * USEC_PER_MSEC,   10 * USEC_PER_MSEC, 50 * USEC_PER_MSEC,
                                            200 * USEC_PER_MSEC, 1 * USEC_PER_SEC,   5 * USEC_PER_SEC};
 
+/* The kernel onlines within the call that adds a block, or, for a DIMM, when all of its blocks are added. */
+#define KERNEL_PATIENCE_USEC USEC_PER_SEC
+
 /* Looks after which a kind that might be another is believed. */
 #define SURE_AFTER_LOOKS 2U
 
@@ -93,6 +96,17 @@ static void retry_later(BlockOnliner *onliner, BlockRecord *record, const uint64
         block_table_retry_at(&onliner->table, record, u64_add(now_usec, ladder[step]));
 }
 
+/* Whether the block is ours to online by now: what the kernel does not online at once it does not online at all. */
+static bool is_due(BlockOnliner *onliner, BlockRecord *record, uint64_t now_usec) {
+        uint64_t due_usec = u64_add(record->first_seen_usec, KERNEL_PATIENCE_USEC);
+
+        if (!onliner->kernel_onlines || record->first_seen_usec <= onliner->started_usec ||
+            now_usec >= due_usec)
+                return true;
+        block_table_retry_at(&onliner->table, record, due_usec);
+        return false;
+}
+
 static void tell_seen(BlockOnliner *onliner, BlockRecord *record) {
         if (!record->told)
                 block_onliner_report(onliner, record, BLOCK_SEEN, ZONE_UNKNOWN, 0);
@@ -112,7 +126,7 @@ bool block_onliner_is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_
         }
 
         tell_seen(onliner, record);
-        return record->kind_known && onliner->config.online && !onliner->kernel_onlines;
+        return record->kind_known && onliner->config.online && is_due(onliner, record, now_usec);
 }
 
 static void written(BlockOnliner *onliner, const BlockWrite *write, uint64_t now_usec) {

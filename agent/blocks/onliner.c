@@ -7,9 +7,10 @@
  *
  * Marked blocks are worked off lowest address first (keeps zones contiguous), a batch at a time. The writes themselves
  * are the caller's: each takes milliseconds, and as long as it likes where somebody else holds the kernel's lock on
- * hotplug. There is no pause after "add": where the kernel or a distribution's rule onlines too, the loser of the
- * race reads EINVAL and finds the block online, which is success. A second of waiting for them would be a second of
- * stall for a guest at its limit.
+ * hotplug. Where the kernel onlines, a block has a second to come online by it: what is left then (the kernel does not try
+ * twice), or was left before the agent came, is written like any other. Otherwise there is no pause after "add": where a
+ * distribution's rule onlines too, the loser of the race reads EINVAL and finds the block online, which is success; a
+ * second of waiting for it would be a second of stall for a guest at its limit.
  *
  * A block that comes back under an old number is told apart by its folder's inode. What a look finds, and what
  * follows from it, is in onliner-look.c.
@@ -161,6 +162,7 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
                 .handler = handler,
                 .userdata = userdata,
                 .quiet = true,
+                .started_usec = now_usec,
                 .table = {.look_from = UINT64_MAX, .retry_usec = USEC_INFINITY},
                 .survey = {.zoneinfo = PROCFILE_NULL},
         };
@@ -203,6 +205,7 @@ void block_onliner_save(BlockOnliner *onliner) {
 void block_onliner_done(BlockOnliner *onliner) {
         assert(onliner);
 
+        kernel_onliner_end(&onliner->kernel);
         block_table_done(&onliner->table);
         block_survey_done(&onliner->survey);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "agent/blocks/block.h"
+#include "agent/blocks/kernel-onliner.h"
 #include "agent/blocks/service.h"
 #include "agent/blocks/survey.h"
 #include "agent/blocks/table.h"
@@ -24,7 +25,9 @@ typedef struct BlockOnliner {
 
         BlockSurvey survey;
         BlockTable table;
-        bool kernel_onlines;
+        KernelOnliner kernel;
+        bool kernel_onlines; /* as last read */
+        uint64_t started_usec;
         bool ledger_is_old; /* an administrator's block came or went */
         bool quiet;         /* the scan at start: nothing is told */
         bool writing;       /* a batch was asked for and has not ended */
@@ -37,6 +40,9 @@ typedef struct BlockOnliner {
 int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockServiceConfig *config,
                        BlockServiceHandler handler, void *userdata, uint64_t now_usec);
 void block_onliner_done(BlockOnliner *onliner);
+
+/* Settles by the configuration who onlines, the kernel or this, sets the kernel to it, and says so in the log. */
+void block_onliner_take_charge(BlockOnliner *onliner);
 
 /* Marks this block, or all there are, to be looked at. Returns 0 or -errno. */
 int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec);

@@ -226,6 +226,7 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         r = block_onliner_init(&service->onliner, root, config, handler, userdata, now_usec(service));
         if (r < 0)
                 return r;
+        block_onliner_take_charge(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
         service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
 
@@ -256,6 +257,7 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
         assert(config);
 
         service->onliner.config = *config;
+        block_onliner_take_charge(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
         rescan(service); /* what was left offline may now be wanted */
         wake(service);
@@ -264,6 +266,7 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
 void block_service_want_kernel_zone(BlockService *service, bool wanted) {
         assert(service);
         service->onliner.survey.kernel_wanted = wanted;
+        kernel_onliner_want_kernel_zone(&service->onliner.kernel, wanted);
 }
 
 RefusalReason block_service_check_range(BlockService *service, const BlockRangeCommand *command,

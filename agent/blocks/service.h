@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "agent/blocks/monitor.h"
+#include "agent/policy/onlining.h"
 #include "agent/policy/zone.h"
 #include "common/macro.h"
 #include "common/rootdir.h"
@@ -18,6 +19,7 @@
 
 typedef struct BlockServiceConfig {
         bool online; /* false: observe and report only */
+        Onliner onliner;
         ZonePolicy zone_policy;
         uint64_t zone_ratio_percent; /* most Movable per kernel memory; 301 is the kernel's */
         BlockMonitorSource source;
@@ -56,7 +58,8 @@ typedef struct BlockService BlockService;
 
 /*
  * Scans at once (reading only) and onlines from the loop. Blocks found online are not reported. root is borrowed
- * for the service's life, config is copied. Without kernel events it works by its slow timer.
+ * for the service's life, config is copied. Without kernel events it works by its slow timer. Who onlines, the kernel or
+ * this service, is settled at once; the kernel is left with a safe word at the end.
  * Returns 0, -ENOENT where the kernel has no memory hotplug, or -errno.
  */
 int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,
@@ -96,5 +99,5 @@ void block_service_counts(const BlockService *service, unsigned *ret_online, uns
 /* 0, or the errno (positive) of why there are no kernel events: FACILITY_UEVENTS of Hello. */
 int block_service_uevents_error(const BlockService *service);
 
-/* True if the kernel onlines by itself: the service then observes. As last read. */
+/* True if the kernel onlines by itself: the service then onlines only what the kernel has left. As last read. */
 bool block_service_kernel_onlines(const BlockService *service);

@@ -23,6 +23,7 @@ from tests.guest.qmp import QmpError
 UDEVD = Path("/lib/systemd/systemd-udevd")
 RULE = ('SUBSYSTEM=="memory", ACTION=="add", DEVPATH=="/devices/system/memory/memory[0-9]*", '
         'ATTR{state}=="offline", ATTR{state}="online_movable"')
+AGENT_WAYS = {"agent": "auto", "written": "agent"}  # Onliner=
 AUTO_ONLINE = "/sys/devices/system/memory/auto_online_blocks"
 
 
@@ -44,7 +45,6 @@ def new_guest(settings: Settings, with_udev: bool = False, **options: Any) -> It
         config = GuestConfig("bench", agent=False, sample_ms=1000,
                              agent_args=("--wait-for-port", "--config", "/tmp/bench.conf"), **options)
         with Guest(config, machine, folder) as guest:
-            guest.check("printf '[Blocks]\\nZone=movable\\n' >/tmp/bench.conf")
             yield guest
     except (GuestError, KernelError, ControlError, QmpError) as error:
         raise CannotMeasure(str(error)) from None
@@ -54,10 +54,10 @@ def new_guest(settings: Settings, with_udev: bool = False, **options: Any) -> It
 
 @contextlib.contextmanager
 def onlined_by(guest: Guest, way: str) -> Iterator[None]:
-    """kernel, agent, udev or nobody; whoever it is has settled when it begins and is gone when it ends."""
-    guest.check(f"echo {'online_movable' if way == 'kernel' else 'offline'} >{AUTO_ONLINE}")
-    if way == "agent":
-        guest.check("start_agent")
+    """agent (as it chooses), written (by the agent), kernel, udev or nobody; settled at the beginning, gone at the end."""
+    guest.check(f"rm -f /run/memtide/auto-online; echo {'online_movable' if way == 'kernel' else 'offline'} >{AUTO_ONLINE}")
+    if way in AGENT_WAYS:
+        guest.check(f"printf '[Blocks]\\nZone=movable\\nOnliner={AGENT_WAYS[way]}\\n' >/tmp/bench.conf; start_agent")
         time.sleep(0.7)
         guest.check("kill -0 $(cat /run/agent.pid)")
     elif way == "udev":
@@ -68,7 +68,7 @@ def onlined_by(guest: Guest, way: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if way == "agent":
+        if way in AGENT_WAYS:
             guest.check("stop_agent TERM")
         elif way == "udev":
             # Its socket outlives it, and would have libudev, and so the agent, listen to a daemon that is gone.

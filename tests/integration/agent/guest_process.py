@@ -66,6 +66,13 @@ class Guest:
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout=10)
 
+    def kill(self) -> None:
+        """Ends the agent as the kernel would."""
+        process, self.process = self.process, None
+        assert process
+        process.kill()
+        process.wait(timeout=10)
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=20, check=False)
 

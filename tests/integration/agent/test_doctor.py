@@ -62,11 +62,16 @@ CASES = {
     "no vmstat": (remove("proc/vmstat"), "counters", "lacks", "/proc"),
     "no hotplug": (remove(MEMORY), "hotplug", "lacks", "CONFIG_MEMORY_HOTPLUG"),
     "offline block": (write(f"{MEMORY}/memory33/state", "offline\n"), "blocks", "lacks", "start memtide-agent"),
-    "auto online": (write(f"{MEMORY}/auto_online_blocks", "online\n"), "auto-online", "advice", "echo offline"),
+    "auto online": (lambda root: _told_to_online(root), "auto-online", "advice", "memhp_default_state="),
     "balloon features": (features, "balloon", "advice", "deflate-on-oom=on"),
     "cgroup v1": (cgroup_v1, "cgroup", "lacks", "unified_cgroup_hierarchy"),
     "no reclaim": (remove("sys/fs/cgroup/memory.reclaim"), "reclaim", "lacks", "5.19"),
 }
+
+
+def _told_to_online(root: Path) -> None:
+    write(f"{MEMORY}/auto_online_blocks", "online\n")(root)
+    write("proc/cmdline", "quiet memhp_default_state=online\n")(root)
 
 
 def _no_swap(root: Path) -> None:

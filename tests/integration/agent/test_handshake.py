@@ -25,9 +25,26 @@ def test_opens_with_a_lone_zero_and_hello(guest):
 
 def test_says_when_the_kernel_onlines(guest):
     guest.machine = MachineTree(guest.folder)
-    (guest.machine.path / "sys/devices/system/memory/auto_online_blocks").write_text("online\n", encoding="ascii")
+    auto_online = guest.machine.path / "sys/devices/system/memory/auto_online_blocks"
+    with guest.config.open("a", encoding="ascii") as config:
+        config.write("[Blocks]\nZone=movable\n")
     guest.start()
     assert guest.bridge.wait("hello").capabilities & pb.CAPABILITY_KERNEL_ONLINES
+    assert auto_online.read_text(encoding="ascii").startswith("online_movable")
+    assert guest.stop() == 0
+    assert auto_online.read_text(encoding="ascii").startswith("online")
+
+
+def test_leaves_memory_to_the_kernel_when_it_was_killed(guest):
+    """As the unit does: the fixture's kernel knows no ratio, so the agent writes, and tells the kernel not to."""
+    guest.machine = MachineTree(guest.folder)
+    auto_online = guest.machine.path / "sys/devices/system/memory/auto_online_blocks"
+    guest.start()
+    assert auto_online.read_text(encoding="ascii") == "offline\n"
+    guest.kill()
+    assert auto_online.read_text(encoding="ascii") == "offline\n"
+    assert guest.run("--root", str(guest.machine.path), "release").returncode == 0
+    assert auto_online.read_text(encoding="ascii").startswith("online")
 
 
 def test_repeats_the_same_hello_every_second_until_welcome(guest):

@@ -159,22 +159,46 @@ static void test_kernel_is_the_onliner(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new();
 
         tree_write(stage->tree, BLOCK_FOLDER "/auto_online_blocks", "online\n");
-        fake_kernel_add_block(32, NULL);
         stage_start(stage, &stage_online_all);
+        stage->now_usec += USEC_PER_SEC;
+        fake_kernel_add_block(32, NULL);
+        stage_hint(stage, 32);
+        stage_expect(stage, "seen 32 virtio-mem");
+        stage->now_usec += 900 * USEC_PER_MSEC;
         stage_expect(stage, "");
         fake_kernel_set_state(32, "online\n", "Normal\n");
         stage_hint(stage, 32);
         stage_expect(stage, "onlined 32 kernel");
+        stage->now_usec += USEC_PER_SEC;
+        stage_expect(stage, "");
         fake_kernel_set_state(33, "online\n", "Normal\n"); /* online before we look */
         stage_hint(stage, 33);
         stage_expect(stage, "onlined 33 kernel");
         assert_int_equal(fake_kernel.n_writes, 0);
+
+        /* What the kernel has left offline for a second it leaves for good. */
+        fake_kernel_add_block(35, NULL);
+        stage_hint(stage, 35);
+        stage_expect(stage, "seen 35 virtio-mem");
+        assert_int_equal(block_onliner_retry_usec(&stage->onliner), stage->now_usec + USEC_PER_SEC);
+        stage->now_usec += USEC_PER_SEC;
+        stage_expect(stage, "onlined 35 movable");
 
         /* The policy changes under us. */
         fake_kernel_add_block(34, NULL);
         tree_write(stage->tree, BLOCK_FOLDER "/auto_online_blocks", "offline\n");
         stage_rescan(stage);
         stage_expect(stage, "seen 34 virtio-mem; onlined 34 movable");
+}
+
+/* What was offline when the agent came was added before anybody told the kernel, and waits for nobody. */
+static void test_left_before_the_start(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new();
+
+        tree_write(stage->tree, BLOCK_FOLDER "/auto_online_blocks", "online\n");
+        fake_kernel_add_block(32, NULL);
+        stage_start(stage, &stage_online_all);
+        stage_expect(stage, "onlined 32 movable");
 }
 
 static void test_observe_only(void **state) {
@@ -307,6 +331,7 @@ int main(void) {
                 cmocka_unit_test(test_going_offline),
                 cmocka_unit_test(test_retries),
                 cmocka_unit_test(test_kernel_is_the_onliner),
+                cmocka_unit_test(test_left_before_the_start),
                 cmocka_unit_test(test_observe_only),
                 cmocka_unit_test(test_slow_write),
                 cmocka_unit_test(test_batches),

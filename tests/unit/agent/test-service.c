@@ -56,6 +56,7 @@ static void on_range(const BlockRangeResult *result, void *userdata) {
 
 static void stage_start(Stage *stage) {
         const BlockServiceConfig config = {.online = true,
+                                           .onliner = ONLINER_AGENT,
                                            .zone_ratio_percent = 301,
                                            .source = BLOCK_MONITOR_KERNEL,
                                            .rescan_usec = stage->rescan_usec};
@@ -154,7 +155,7 @@ static void test_retry(void **state) {
 }
 
 static void test_configure(void **state) {
-        BlockServiceConfig config = {.online = false, .zone_ratio_percent = 301};
+        BlockServiceConfig config = {.onliner = ONLINER_AGENT, .zone_ratio_percent = 301};
         _cleanup_(stage_freep) Stage *stage = stage_new(0);
 
         block_service_configure(stage->service, &config);
