@@ -14,6 +14,7 @@
 #include "agent/host/channel.h"
 #include "agent/identity.h"
 #include "agent/policy/demand.h"
+#include "agent/recorder.h"
 #include "agent/report.h"
 #include "agent/shrinker.h"
 #include "agent/signals/heaviest.h"
@@ -33,7 +34,8 @@ struct Agent {
         BlockService *blocks;    /* NULL: no memory hotplug */
         Shrinker *shrinker;
         Channel *channel;
-        Bus *bus; /* NULL: none */
+        Bus *bus;           /* NULL: none */
+        Recorder *recorder; /* NULL: nobody wants a recording */
         BusSource bus_source;
 
         Identity identity;

@@ -19,6 +19,7 @@ static void help(void) {
              "  --wait-for-port            wait where the port to the host is missing\n"
              "  --port PATH                use this device or Unix socket as the port\n"
              "  --root DIR                 look below DIR for /proc, /sys, /dev and /etc\n"
+             "  --record FILE              write what each sample saw and decided to FILE\n"
              "  --uevents auto|kernel|udev where to hear of memory blocks\n"
              "  --log-level LEVEL          error, warning, notice, info or debug\n"
              "  --log-target TARGET        auto, journal or stderr\n"
@@ -48,6 +49,7 @@ enum {
         OPTION_WAIT_FOR_PORT,
         OPTION_PORT,
         OPTION_ROOT,
+        OPTION_RECORD,
         OPTION_UEVENTS,
         OPTION_LOG_LEVEL,
         OPTION_LOG_TARGET,
@@ -62,6 +64,7 @@ static const struct option options[] = {
         {"wait-for-port", no_argument, NULL, OPTION_WAIT_FOR_PORT},
         {"port", required_argument, NULL, OPTION_PORT},
         {"root", required_argument, NULL, OPTION_ROOT},
+        {"record", required_argument, NULL, OPTION_RECORD},
         {"uevents", required_argument, NULL, OPTION_UEVENTS},
         {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
         {"log-target", required_argument, NULL, OPTION_LOG_TARGET},
@@ -86,6 +89,9 @@ static int command_line_take(CommandLine *line, int option, const char *value) {
                 return 1;
         case OPTION_ROOT:
                 line->root = value;
+                return 1;
+        case OPTION_RECORD:
+                line->agent.record_path = value;
                 return 1;
         case OPTION_UEVENTS:
                 line->uevents = agent_config_uevents_from_string(value);

@@ -70,6 +70,7 @@ static void agent_look(Agent *agent) {
         agent->snapshot.psi_triggered = agent->psi_triggered;
         agent->psi_triggered = false;
         agent->demand = demand_step(&agent->demand_config, &agent->demand_state, &agent->snapshot);
+        recorder_take(agent->recorder, &agent->demand_config, &agent->snapshot, &agent->demand);
         if (agent->blocks)
                 block_service_want_kernel_zone(agent->blocks, agent->demand.fired & 1U << CAUSE_KERNEL_ZONE);
 }

@@ -164,6 +164,12 @@ int agent_new(const RootDir *root, const AgentConfig *config, const AgentOptions
         if (r < 0)
                 return r;
 
+        if (options->record_path) {
+                r = recorder_new(agent->event, options->record_path, &agent->recorder);
+                if (r < 0)
+                        return log_error_errno(r, "Failed to open %s to record to: %m", options->record_path);
+        }
+
         r = agent_new_shrinker(agent);
         if (r >= 0)
                 r = channel_new(agent->event, root, options->port_path, &agent_session_handlers, agent,
@@ -183,6 +189,7 @@ Agent *agent_free(Agent *agent) {
         if (!agent)
                 return NULL;
 
+        recorder_free(agent->recorder);
         bus_free(agent->bus);
         channel_free(agent->channel);
         shrinker_free(agent->shrinker);

@@ -12,6 +12,7 @@
 typedef struct AgentOptions {
         const char *port_path; /* NULL: found by name */
         bool wait_for_port;
+        const char *record_path; /* NULL: no recording */
 } AgentOptions;
 
 typedef struct Agent Agent;
