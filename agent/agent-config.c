@@ -51,6 +51,7 @@ static const ConfigKey agent_config_keys[] = {
         {"Blocks", "Onliner", CONFIG_ENUM, FIELD(onliner), .names = onliner_names},
         {"Blocks", "Zone", CONFIG_ENUM, FIELD(zone_policy), .names = zone_policy_names},
         {"Blocks", "MovableRatio", CONFIG_PERCENT, FIELD(ratio_percent), 0, 6300},
+        {"Blocks", "UeventBuffer", CONFIG_SIZE, FIELD(uevent_buffer_bytes), 4 * KIB, GIB},
         {"Blocks", "Uevents", CONFIG_ENUM, FIELD(uevents), .names = uevents_names},
 };
 static_assert(ELEMENTSOF(agent_config_keys) == AGENT_CONFIG_KEYS, "AGENT_CONFIG_KEYS");
@@ -73,6 +74,7 @@ AgentConfig agent_config_defaults(void) {
                 .zone_policy = ZONE_POLICY_AUTO,
                 .ratio_percent = 301,
                 .uevents = BLOCK_MONITOR_AUTO,
+                .uevent_buffer_bytes = BLOCK_MONITOR_BUFFER_BYTES,
         };
 }
 

@@ -24,9 +24,10 @@ typedef struct AgentConfig {
         int zone_policy; /* ZonePolicy */
         uint64_t ratio_percent;
         int uevents; /* BlockMonitorSource */
+        uint64_t uevent_buffer_bytes;
 } AgentConfig;
 
-#define AGENT_CONFIG_KEYS 10U
+#define AGENT_CONFIG_KEYS 11U
 extern const ConfigTable agent_config_table;
 
 /* The values of a machine without a file. */

@@ -68,6 +68,7 @@ static int agent_new_blocks(Agent *agent) {
                 .zone_policy = (ZonePolicy) agent->config->zone_policy,
                 .zone_ratio_percent = agent->config->ratio_percent,
                 .source = (BlockMonitorSource) agent->config->uevents,
+                .buffer_bytes = agent->config->uevent_buffer_bytes,
         };
         int r;
 

@@ -18,14 +18,13 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <libudev.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "agent/blocks/block.h"
 #include "common/log.h"
-
-/* 200 events overflowed the default buffer; 8 MiB hold those of 32 768 blocks. */
-#define RECEIVE_BUFFER_BYTES (8 * 1024 * 1024)
+#include "common/units.h"
 
 /* Events taken in one dispatch; the rest waits for the next, behind a sample that is due. */
 #define EVENTS_PER_DISPATCH 4096U
@@ -88,7 +87,7 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *us
         return 0;
 }
 
-static int monitor_open(BlockMonitor *monitor) {
+static int monitor_open(BlockMonitor *monitor, uint64_t buffer_bytes) {
         int r;
 
         monitor->udev = udev_new();
@@ -106,7 +105,7 @@ static int monitor_open(BlockMonitor *monitor) {
         if (r < 0)
                 return r;
 
-        r = udev_monitor_set_receive_buffer_size(monitor->monitor, RECEIVE_BUFFER_BYTES);
+        r = udev_monitor_set_receive_buffer_size(monitor->monitor, (int) u64_min(buffer_bytes, INT_MAX / 2));
         if (r < 0) /* without CAP_NET_ADMIN the default has to do; ENOBUFS is handled in any case */
                 (void) log_debug_errno(r, "Cannot enlarge the buffer for memory events: %m");
 
@@ -123,7 +122,7 @@ static BlockMonitorSource choose_source(const RootDir *root, BlockMonitorSource 
         return fd >= 0 ? BLOCK_MONITOR_UDEV : BLOCK_MONITOR_KERNEL;
 }
 
-int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source, uint64_t buffer_bytes,
                       BlockMonitorHandler handler, void *userdata, BlockMonitor **ret) {
         _cleanup_(block_monitor_freep) BlockMonitor *monitor = NULL;
         int r;
@@ -142,7 +141,7 @@ int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource s
                 .userdata = userdata,
         };
 
-        r = monitor_open(monitor);
+        r = monitor_open(monitor, buffer_bytes);
         if (r < 0)
                 return r;
 

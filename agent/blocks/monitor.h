@@ -22,13 +22,16 @@ typedef enum BlockHint {
         BLOCK_HINT_MAX,
 } BlockHint;
 
+/* 200 events overflowed the kernel's default; 8 MiB hold those of 32 768 blocks. */
+#define BLOCK_MONITOR_BUFFER_BYTES ((uint64_t) 8 * 1024 * 1024)
+
 typedef struct BlockMonitor BlockMonitor;
 
 /* number has no meaning for BLOCK_HINT_RESCAN. The monitor may not be freed inside. */
 typedef void (*BlockMonitorHandler)(BlockHint hint, uint64_t number, void *userdata);
 
 /* Returns 0 or -errno. */
-int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source, uint64_t buffer_bytes,
                       BlockMonitorHandler handler, void *userdata, BlockMonitor **ret);
 BlockMonitor *block_monitor_free(BlockMonitor *monitor);
 DEFINE_CLEANUP_FUNC(BlockMonitor, block_monitor_free)

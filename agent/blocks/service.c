@@ -219,7 +219,9 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         r = block_writer_new(event, root, WORK_PRIORITY, &writer_handlers, service, &service->writer);
         if (r < 0)
                 return r;
-        r = block_monitor_new(event, root, config->source, on_hint, service, &service->monitor);
+        r = block_monitor_new(event, root, config->source,
+                              config->buffer_bytes > 0 ? config->buffer_bytes : BLOCK_MONITOR_BUFFER_BYTES,
+                              on_hint, service, &service->monitor);
         if (r < 0)
                 service->uevents_error = -r;
 

@@ -23,7 +23,8 @@ typedef struct BlockServiceConfig {
         ZonePolicy zone_policy;
         uint64_t zone_ratio_percent; /* most Movable per kernel memory; 301 is the kernel's */
         BlockMonitorSource source;
-        uint64_t rescan_usec; /* slow timer; 0 = the default, 30 s */
+        uint64_t buffer_bytes; /* of its events; 0 = the default */
+        uint64_t rescan_usec;  /* slow timer; 0 = the default, 30 s */
 } BlockServiceConfig;
 
 /* The fate of one block. */

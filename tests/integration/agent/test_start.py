@@ -29,7 +29,7 @@ def test_dump_loads_to_the_same(guest):
     copy.write_text(first, encoding="ascii")
     second = guest.run("--dump-config", "--config", str(copy)).stdout
     keys = lambda text: [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
-    assert keys(first) == keys(second) and len(keys(first)) == 10
+    assert keys(first) == keys(second) and len(keys(first)) == 11
 
 
 @pytest.mark.parametrize("argument", ["--uevents=sometimes", "--log-level=loud", "--nonsense", "word"])

@@ -92,8 +92,8 @@ static int set_up(void **state) {
         add_device(stage, "memory", "memory41");
         add_device(stage, "memory", "memory01"); /* no block's name */
         add_device(stage, "cpu", "memory99");    /* another subsystem */
-        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_UDEV, on_hint, stage,
-                                           &stage->monitor),
+        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_UDEV,
+                                           BLOCK_MONITOR_BUFFER_BYTES, on_hint, stage, &stage->monitor),
                          0);
         *state = stage;
         return 0;
@@ -166,8 +166,8 @@ static void test_source(void **state) {
         g_autofree char *path = umockdev_testbed_get_root_dir(stage->bed), *run_path = NULL, *control = NULL;
 
         assert_int_equal(block_monitor_source(stage->monitor), BLOCK_MONITOR_UDEV);
-        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_AUTO, on_hint, stage,
-                                           &monitor),
+        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_AUTO,
+                                           BLOCK_MONITOR_BUFFER_BYTES, on_hint, stage, &monitor),
                          0);
         assert_int_equal(block_monitor_source(monitor), BLOCK_MONITOR_KERNEL); /* no udevd below this root */
         assert_null(block_monitor_free(monitor));
@@ -176,8 +176,8 @@ static void test_source(void **state) {
         control = g_strconcat(run_path, "/control", NULL);
         assert_int_equal(g_mkdir_with_parents(run_path, 0755), 0);
         assert_true(g_file_set_contents(control, "", 0, NULL));
-        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_AUTO, on_hint, stage,
-                                           &monitor),
+        assert_int_equal(block_monitor_new(stage->event, stage->root, BLOCK_MONITOR_AUTO,
+                                           BLOCK_MONITOR_BUFFER_BYTES, on_hint, stage, &monitor),
                          0);
         assert_int_equal(block_monitor_source(monitor), BLOCK_MONITOR_UDEV);
         assert_null(block_monitor_free(monitor));

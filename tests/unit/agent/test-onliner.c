@@ -294,34 +294,6 @@ static void test_unreadable_state(void **state) {
         stage_expect(stage, "onlined 32 movable");
 }
 
-/* 4 TiB in blocks of 128 MiB; every 64th is gone, every 100th offline. */
-static void test_many_blocks(void **state) {
-        _cleanup_(stage_freep) Stage *stage = stage_new();
-        unsigned n_online = 4, n_offline = 0, before;
-
-        tree_write(stage->tree, "online", "online\n");
-        tree_write(stage->tree, "offline", "offline\n");
-        for (unsigned number = 100; number < 32768; number++) {
-                char path[128];
-
-                if (number % 64 == 0)
-                        continue;
-                (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%u/state", number);
-                tree_hardlink(stage->tree, path, number % 100 == 0 ? "offline" : "online");
-                n_offline += number % 100 == 0;
-                n_online += number % 100 != 0;
-        }
-        stage_start(stage, &stage_online_all);
-        stage_assert_counts(stage, n_online, n_offline);
-        stage_expect(stage, "");
-
-        fake_kernel_add_block(33, NULL);
-        before = stage_n_state_reads;
-        stage_hint(stage, 33);
-        stage_expect(stage, "seen 33 virtio-mem; onlined 33 movable");
-        assert_int_equal(stage_n_state_reads - before, 3);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_coldplug),
@@ -336,7 +308,6 @@ int main(void) {
                 cmocka_unit_test(test_slow_write),
                 cmocka_unit_test(test_batches),
                 cmocka_unit_test(test_unreadable_state),
-                cmocka_unit_test(test_many_blocks),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);

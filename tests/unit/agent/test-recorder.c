@@ -63,7 +63,8 @@ static void test_replay(void **state) {
         while (recording_next(&recording, &sample)) {
                 step(&stage, &sample);
                 n++;
-                assert_true(sd_event_run(stage.event, 100 * USEC_PER_MSEC) >= 0); /* the disk is faster than this */
+                assert_true(sd_event_run(stage.event, 100 * USEC_PER_MSEC) >=
+                            0); /* the disk is faster than this */
         }
         recording_close(&recording);
         stage.recorder = recorder_free(stage.recorder);

@@ -90,15 +90,6 @@ void tree_link(Tree *tree, const char *path, const char *target) {
         assert_int_equal(symlink(target, link), 0);
 }
 
-void tree_hardlink(Tree *tree, const char *path, const char *target) {
-        char from[PATH_SIZE], to[PATH_SIZE];
-
-        make_folders(tree, path);
-        (void) snprintf(from, sizeof(from), "%s/%s", tree->path, target);
-        (void) snprintf(to, sizeof(to), "%s/%s", tree->path, path);
-        assert_int_equal(link(from, to), 0);
-}
-
 /* Moved aside, not deleted: sysfs and cgroupfs draw an inode anew for each folder, ext4 hands out the freed one. */
 void tree_remove(Tree *tree, const char *path) {
         char full[PATH_SIZE], aside[PATH_SIZE];

@@ -21,9 +21,6 @@ DEFINE_CLEANUP_FUNC(Tree, tree_free)
 void tree_write(Tree *tree, const char *path, const char *text);
 void tree_link(Tree *tree, const char *path, const char *target);
 
-/* A further name of a file of the tree: a third of the cost of a file, where tens of thousands are needed. */
-void tree_hardlink(Tree *tree, const char *path, const char *target);
-
 /* Removes a file, or a folder with all below it. Its inode is not seen again in this tree. */
 void tree_remove(Tree *tree, const char *path);
 
