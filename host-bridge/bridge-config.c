@@ -34,6 +34,8 @@ const BridgeConfig bridge_config_defaults = {
         .report_interval_usec = USEC_PER_SEC,
         .mode = VM_MODE_MANAGED,
         .metrics_listen = {.family = AF_INET, .port = 9733},
+        .libvirt_connect = BRIDGE_FILE_AUTO,
+        .libvirt_module = BRIDGE_FILE_AUTO,
         .audit_file = BRIDGE_FILE_AUTO,
 };
 
@@ -186,6 +188,21 @@ static int parse_file(const char *value, void *field) {
         return 0;
 }
 
+static int parse_module(const char *value, void *field) {
+        return strcmp(value, BRIDGE_FILE_OFF) == 0 ? -EINVAL : parse_file(value, field);
+}
+
+static int parse_uri(const char *value, void *field) {
+        if (!strchr(value, ':') && strcmp(value, BRIDGE_FILE_AUTO) != 0 &&
+            strcmp(value, BRIDGE_FILE_OFF) != 0)
+                return -EINVAL;
+        if (strlen(value) >= BRIDGE_URI_MAX)
+                return -ERANGE;
+        memset(field, 0, BRIDGE_URI_MAX);
+        memcpy(field, value, strlen(value));
+        return 0;
+}
+
 static void format_file(const void *field, char *buffer, size_t size) {
         (void) snprintf(buffer, size, "%s", (const char *) field);
 }
@@ -283,6 +300,24 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_listen,
                 .format = format_listen,
                 .allowed = "off, 127.0.0.1:PORT or [::1]:PORT",
+        },
+        {
+                .section = "Libvirt",
+                .key = "Connect",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, libvirt_connect),
+                .parse = parse_uri,
+                .format = format_file,
+                .allowed = "auto, off, or a URI of at most 255 characters, such as qemu:///system",
+        },
+        {
+                .section = "Libvirt",
+                .key = "Module",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, libvirt_module),
+                .parse = parse_module,
+                .format = format_file,
+                .allowed = "auto, or an absolute path of at most 127 characters",
         },
         {
                 .section = "Audit",

@@ -12,6 +12,7 @@
 #define BRIDGE_FILE_AUTO "auto"
 #define BRIDGE_FILE_OFF  "off"
 #define BRIDGE_PATH_MAX  128U
+#define BRIDGE_URI_MAX   256U
 
 typedef enum ShrinkPolicy {
         SHRINK_POLICY_AUTO, /* by the preset */
@@ -42,7 +43,9 @@ typedef struct BridgeConfig {
         uint64_t confirm_timeout_usec, offer_timeout_usec, silence_usec;
         uint64_t report_interval_usec;
         HttpAddress metrics_listen;
-        char audit_file[BRIDGE_PATH_MAX]; /* absolute, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
+        char libvirt_connect[BRIDGE_URI_MAX]; /* a URI, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
+        char libvirt_module[BRIDGE_PATH_MAX]; /* absolute, or BRIDGE_FILE_AUTO */
+        char audit_file[BRIDGE_PATH_MAX];     /* absolute, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
 } BridgeConfig;
 
 /* What the keys that leave it to the preset come to: never SHRINK_POLICY_AUTO. */
@@ -50,4 +53,4 @@ ShrinkPolicy bridge_config_shrink_policy(const BridgeConfig *config);
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 18U
+#define BRIDGE_CONFIG_KEYS 20U

@@ -8,6 +8,7 @@
 #include "host-bridge/arbitration.h"
 #include "host-bridge/bridge.h"
 #include "host-bridge/guests/discovery.h"
+#include "host-bridge/guests/domains.h"
 #include "host-bridge/guests/vm.h"
 #include "host-bridge/rounds.h"
 
@@ -23,6 +24,7 @@ struct Bridge {
         Ledger ledger;
         Record *record;
         Discovery *discovery;
+        Domains *domains; /* NULL: libvirt is not spoken to */
         Rounds *rounds;
         Arbitration *arbitration;
         char *runtime_dir;

@@ -42,6 +42,8 @@ static int open_vmm(const VmmAddress *address, const char *name, VmmOwner owner,
                                    owner.userdata, ret);
 
         case VMM_ORIGIN_LIBVIRT:
+                return domains_open_vmm(bridge->domains, address, name, owner, ret);
+
         case VMM_ORIGIN_NONE:
         case VMM_ORIGIN_MAX:
                 break;
@@ -146,6 +148,13 @@ static void want_round(void *userdata) {
 
         if (bridge->arbitration) /* not while the VMs are freed at the end */
                 arbitration_soon(bridge->arbitration);
+}
+
+static void on_domains(const DiscoveredVm *domains, size_t n, void *userdata) {
+        Bridge *bridge = userdata;
+
+        if (discovery_set_domains(bridge->discovery, domains, n) < 0)
+                log_error("libvirt: out of memory for its domains");
 }
 
 static void on_round(uint64_t now_usec, bool slow, void *userdata) {
@@ -272,6 +281,20 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
         };
 }
 
+static int open_libvirt(Bridge *bridge, const BridgeConfig *config) {
+        const char *uri = config->libvirt_connect, *module = config->libvirt_module;
+
+        if (strcmp(uri, BRIDGE_FILE_OFF) == 0)
+                return 0;
+        return domains_new(bridge->env.event,
+                           &(DomainsOptions){
+                                   .uri = strcmp(uri, BRIDGE_FILE_AUTO) == 0 ? NULL : uri,
+                                   .module = strcmp(module, BRIDGE_FILE_AUTO) == 0 ? MEMTIDE_LIBVIRT_MODULE
+                                                                                   : module,
+                           },
+                           on_domains, bridge, &bridge->domains);
+}
+
 int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         char vms_dir[4096];
@@ -322,6 +345,10 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         if (r < 0)
                 return r;
 
+        r = open_libvirt(bridge, &options->config);
+        if (r < 0)
+                return r;
+
         *ret = TAKE_PTR(bridge);
         return 0;
 }
@@ -340,6 +367,7 @@ Bridge *bridge_free(Bridge *bridge) {
                 (void) vm_free(entry->vm);
                 free(entry);
         }
+        (void) domains_free(bridge->domains); /* after the VMs, which hold hands of it */
         (void) record_free(bridge->record);
         (void) sd_event_unref(bridge->env.event);
         free(bridge->runtime_dir);

@@ -13,7 +13,8 @@ PACKAGES_GUEST=(python3 qemu-system-x86 busybox-static kmod gzip ca-certificates
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
         git libcmocka-dev libumockdev-dev umockdev python3-pytest python3-protobuf python3-gi dbus man-db qemu-utils
-        clang clang-format clang-tools shellcheck gnuplot-nox)
+        clang clang-format clang-tools shellcheck gnuplot-nox
+        libvirt-dev libxml2-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 
 # Prints those of the given packages that are not installed.
 packages_missing() {

@@ -161,10 +161,26 @@ static size_t key_index(const char *name) {
         return i;
 }
 
+static int finish(const char *where, const ConfigOrigin *origins, VmConfig *config, ConfigComplain complain,
+                  void *userdata) {
+        const VmPolicy *policy = &config->policy;
+        char min[FORMAT_SIZE_MAX], max[FORMAT_SIZE_MAX];
+
+        if (policy->controlled && policy->has_min && policy->min_bytes > policy->max_bytes) {
+                complain_at(where, origins[key_index("Min")].line, complain, userdata,
+                            "Min=%s: larger than Max=%s of line %u (allowed: up to that)",
+                            format_size(min, policy->min_bytes), format_size(max, policy->max_bytes),
+                            origins[key_index("Max")].line);
+                return -EINVAL;
+        }
+        config->qmp_line = origins[key_index("Qmp")].line;
+        config->channel_line = origins[key_index("Channel")].line;
+        return 0;
+}
+
 int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigComplain complain,
                    void *userdata) {
         ConfigOrigin origins[ELEMENTSOF(vm_keys)] = {};
-        char min[FORMAT_SIZE_MAX], max[FORMAT_SIZE_MAX];
         VmConfig config = *ret;
         int r;
 
@@ -174,18 +190,30 @@ int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigC
         config.channel[0] = config.qmp[0] = '\0';
         config.policy = (VmPolicy){};
         r = config_load(&vm_config_table, root, file, &config, origins, complain, userdata);
+        if (r >= 0)
+                r = finish(file, origins, &config, complain, userdata);
         if (r < 0)
                 return r;
-        if (config.policy.controlled && config.policy.has_min &&
-            config.policy.min_bytes > config.policy.max_bytes) {
-                complain_at(file, origins[key_index("Min")].line, complain, userdata,
-                            "Min=%s: larger than Max=%s of line %u (allowed: up to that)",
-                            format_size(min, config.policy.min_bytes),
-                            format_size(max, config.policy.max_bytes), origins[key_index("Max")].line);
-                return -EINVAL;
-        }
-        config.qmp_line = origins[key_index("Qmp")].line;
-        config.channel_line = origins[key_index("Channel")].line;
+        *ret = config;
+        return 0;
+}
+
+int vm_config_parse(const char *where, const char *text, VmConfig *ret, ConfigComplain complain,
+                    void *userdata) {
+        ConfigOrigin origins[ELEMENTSOF(vm_keys)] = {};
+        VmConfig config = {};
+        int r;
+
+        assert(where);
+        assert(text);
+
+        memcpy(config.name, ret->name, sizeof(config.name));
+        r = config_parse_text(&vm_config_table, where, text, strlen(text), &config, origins, complain,
+                              userdata);
+        if (r >= 0)
+                r = finish(where, origins, &config, complain, userdata);
+        if (r < 0)
+                return r;
         *ret = config;
         return 0;
 }

@@ -30,6 +30,10 @@ bool vm_name_is_valid(const char *name);
 int vm_config_load(const RootDir *root, const char *file, VmConfig *ret, ConfigComplain complain,
                    void *userdata);
 
+/* The same for a text that stands somewhere else; where is for messages. Returns 0 or -EINVAL after a complaint. */
+int vm_config_parse(const char *where, const char *text, VmConfig *ret, ConfigComplain complain,
+                    void *userdata);
+
 /*
  * Reads every NAME.conf of folder. *ret (freed by the caller) is sorted by name; a folder that does not exist is
  * empty. A file with an error is left out, and a file whose name is no VM's is warned about.

@@ -17,8 +17,7 @@
 
 #include "common/log.h"
 #include "host-bridge/vmm/vmm-qmp-internal.h"
-
-#define TEXT_MAX 256U /* of a hypervisor's words that are passed on */
+#include "host-bridge/vmm/vmm-words.h"
 
 const VmmQmpOptions vmm_qmp_defaults = {
         .handshake_timeout_usec = 2 * USEC_PER_SEC,
@@ -104,7 +103,7 @@ static void on_event(VmmQmp *q, const char *name) {
 
 static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
         VmmQmp *q = userdata;
-        char why[TEXT_MAX];
+        char why[VMM_WORDS_MAX];
 
         switch (signal->kind) {
 
@@ -132,7 +131,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 .handshake_timeout_usec = q->options.handshake_timeout_usec,
                 .reply_timeout_usec = q->options.reply_timeout_usec,
         };
-        char why[TEXT_MAX];
+        char why[VMM_WORDS_MAX];
         int r;
 
         if (q->qmp) {
@@ -150,21 +149,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* The hypervisor's words go into a log: one line, and no control characters. */
-static void copy_words(const char *words, char ret[static TEXT_MAX]) {
-        size_t n = 0;
-
-        for (; words[n] != '\0' && n < TEXT_MAX - 1; n++)
-                ret[n] = words[n] >= ' ' && words[n] <= '~' ? words[n] : '?';
-        ret[n] = '\0';
-}
-
 static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
         VmmQmp *q = userdata;
-        char text[TEXT_MAX];
+        char text[VMM_WORDS_MAX];
 
         if (!reply->value) {
-                copy_words(reply->error_text, text);
+                vmm_copy_words(reply->error_text, text);
                 (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_REJECTED, .id = reply->cookie, .text = text});
                 return;
         }

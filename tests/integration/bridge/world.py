@@ -31,6 +31,8 @@ HoldAfterRefusal=2s
 ReportInterval=200ms
 [Metrics]
 Listen=off
+[Libvirt]
+Connect=off
 """
 
 

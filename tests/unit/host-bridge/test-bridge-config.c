@@ -72,6 +72,10 @@ static void test_values(void **state) {
                 {"[Metrics]\nListen=127.0.0.1:65536\n", -EINVAL, "out of range"},
                 {"[Metrics]\nListen=127.0.0.1:80 \n", 0, NULL},
                 {"[Metrics]\nListen=127.0.0.1:80x\n", -EINVAL, "80x"},
+                {"[Libvirt]\nConnect=off\n", 0, NULL},
+                {"[Libvirt]\nConnect=yes\n", -EINVAL, "qemu:///system"},
+                {"[Libvirt]\nModule=libvirt.so\n", -EINVAL, "absolute path"},
+                {"[Libvirt]\nModule=off\n", -EINVAL, "absolute path"},
                 {"[Bridge]\nInterval=1s\n", 0, "Interval"},
                 {"[Other]\nx=1\n", 0, "Other"},
         };
@@ -96,7 +100,8 @@ static void test_dump(void **state) {
                 "HoldAfterRefusal=3s\nDeadBand=4M\n"
                 "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
                 "[Bridge]\nReportInterval=800ms\nMode=shadow\n"
-                "[Metrics]\nListen=[::1]:9999\n[Audit]\nFile=/var/x\n";
+                "[Metrics]\nListen=[::1]:9999\n"
+                "[Libvirt]\nConnect=qemu:///session\nModule=/lib/x.so\n[Audit]\nFile=/var/x\n";
         static const BridgeConfig expected = {
                 .budget_bytes = 16 * GIB,
                 .reserve_bytes = 3 * GIB,
@@ -115,6 +120,8 @@ static void test_dump(void **state) {
                 .report_interval_usec = 800 * USEC_PER_MSEC,
                 .mode = VM_MODE_SHADOW,
                 .metrics_listen = {.family = AF_INET6, .port = 9999},
+                .libvirt_connect = "qemu:///session",
+                .libvirt_module = "/lib/x.so",
                 .audit_file = "/var/x",
         };
         ConfigOrigin origins[BRIDGE_CONFIG_KEYS] = {};

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One domain, one call at a time: libvirt serialises what changes a domain anyhow, and a domain that hangs then holds
+ * one worker and no more. While its call is overdue the breaker is open: VMM_LOST has been told, the size is held,
+ * and nothing is asked until that call has returned; it may still have had its effect, so that the reading which
+ * follows is the truth.
+ *
+ * A job of libvirt (migration, snapshot) is a pause: a command would wait for it, up to libvirt's 30 s.
+ */
+
+#include "host-bridge/vmm/vmm-libvirt.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/units.h"
+#include "host-bridge/vmm/vmm-words.h"
+
+#define COMMANDS_MAX 4U /* one of a resize, and those that open the balloon after a reset or an OOM */
+#define WATCH_USEC   (10 * USEC_PER_SEC)
+
+const VmmLibvirtOptions vmm_libvirt_defaults = {
+        .retry_min_usec = 100 * USEC_PER_MSEC,
+        .retry_max_usec = 5 * USEC_PER_SEC,
+        .poll_usec = 100 * USEC_PER_MSEC,
+        .refresh_usec = 10 * USEC_PER_SEC,
+};
+
+typedef struct VmmLibvirt {
+        Vmm vmm; /* first: ops */
+        LibvirtListener listener;
+        VmmLibvirtOptions options;
+        sd_event *event;
+        Libvirt *libvirt;
+        char *name;
+        sd_event_source *timer; /* the next reading, or attempt */
+        bool *freed;            /* set when freed inside a handler */
+
+        LibvirtCall *call; /* under way */
+        LibvirtCall *commands[COMMANDS_MAX];
+        unsigned n_commands;
+        bool read_due;  /* once the call is over */
+        bool overtaken; /* a command was asked for after the reading under way had begun */
+
+        bool ready;     /* the last reading succeeded */
+        bool lost_told; /* VMM_LOST was the last word */
+        uint64_t retry_usec;
+        MemoryModel model;
+        bool state_told, running;
+        bool unusable_told;
+        uint64_t balloon_value;   /* last commanded, 0 = none */
+        uint64_t poll_until_usec; /* readings are frequent up to here */
+} VmmLibvirt;
+
+static void proceed(VmmLibvirt *v);
+
+static bool tell(VmmLibvirt *v, const VmmEvent *event) {
+        bool freed = false, *outer = v->freed;
+
+        v->freed = &freed;
+        v->vmm.handler(&v->vmm, event, v->vmm.userdata);
+        if (!freed)
+                v->freed = outer;
+        else if (outer)
+                *outer = true;
+        return !freed;
+}
+
+static void arm(VmmLibvirt *v, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(v->timer, usec);
+        (void) sd_event_source_set_enabled(v->timer, SD_EVENT_ONESHOT);
+}
+
+static void watch(VmmLibvirt *v) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(v->event, CLOCK_MONOTONIC, &now_usec);
+        v->poll_until_usec = u64_add(now_usec, WATCH_USEC);
+}
+
+/* What was queued is void: whoever asked hears VMM_LOST. The object may be gone afterwards. */
+static void lose(VmmLibvirt *v, const char *why) {
+        char words[VMM_WORDS_MAX];
+
+        for (unsigned i = 0; i < v->n_commands; i++)
+                libvirt_call_free(v->commands[i]);
+        v->n_commands = 0;
+        v->ready = v->read_due = v->state_told = false;
+        v->balloon_value = 0;
+        arm(v, v->retry_usec);
+        v->retry_usec = u64_min(v->retry_usec * 2, v->options.retry_max_usec);
+        if (v->lost_told)
+                return;
+        v->lost_told = true;
+        vmm_copy_words(why, words);
+        (void) tell(v, &(VmmEvent){.kind = VMM_LOST, .text = words});
+}
+
+/* -- readings -------------------------------------------------------------------------------------- */
+
+static bool is_unsettled(const VmmLibvirt *v) {
+        for (unsigned i = 0; i < v->model.n_virtio_mem; i++)
+                if (v->model.virtio_mem[i].size_bytes != v->model.virtio_mem[i].requested_bytes)
+                        return true;
+        return v->model.has_balloon && v->balloon_value != 0 &&
+               v->model.balloon_actual_bytes != v->balloon_value;
+}
+
+static void plan_next_reading(VmmLibvirt *v) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(v->event, CLOCK_MONOTONIC, &now_usec);
+        arm(v, is_unsettled(v) && now_usec < v->poll_until_usec ? v->options.poll_usec
+                                                                : v->options.refresh_usec);
+}
+
+static bool tell_run_state(VmmLibvirt *v, bool running) {
+        if (v->state_told && v->running == running)
+                return true;
+        v->state_told = true;
+        v->running = running;
+        return tell(v, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
+}
+
+static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
+        bool first = !v->ready;
+
+        domain->model.known = true;
+        if (!memory_model_is_sane(&domain->model)) {
+                lose(v, "its figures make no sense");
+                return;
+        }
+        if (domain->n_unusable > 0 && !v->unusable_told) {
+                log_warning("VM %s: %u virtio-mem devices can not be resized: they have no alias, or are "
+                            "beyond %u",
+                            v->name, domain->n_unusable, MEMORY_MODEL_DEVICES_MAX);
+                v->unusable_told = true;
+        }
+        if (memcmp(&v->model, &domain->model, sizeof(v->model)) != 0)
+                watch(v);
+        memcpy(&v->model, &domain->model, sizeof(v->model));
+        v->ready = true;
+        v->lost_told = false;
+        v->retry_usec = v->options.retry_min_usec; /* only a reading closes the breaker */
+        plan_next_reading(v);
+
+        if (first && !tell(v, &(VmmEvent){.kind = VMM_CONNECTED}))
+                return;
+        if (!tell_run_state(v, domain->running && !domain->busy))
+                return;
+        (void) tell(v, &(VmmEvent){.kind = VMM_MODEL, .model = &v->model});
+}
+
+static void take_reading(VmmLibvirt *v, LibvirtCall *call) {
+        if (call->r < 0) {
+                lose(v, call->error);
+                return;
+        }
+        /* It says nothing of a command that was asked for meanwhile, and would be taken for its outcome. */
+        if (v->overtaken)
+                v->read_due = true;
+        else
+                take_domain(v, &call->domain);
+}
+
+static void take_reply(VmmLibvirt *v, LibvirtCall *call) {
+        VmmEvent event = {.kind = call->r < 0 ? VMM_REJECTED : VMM_ACCEPTED, .id = call->id};
+        char words[VMM_WORDS_MAX];
+
+        v->read_due = true;
+        if (call->r < 0) {
+                vmm_copy_words(call->error, words);
+                event.text = words;
+        }
+        (void) tell(v, &event);
+}
+
+static void on_done(PoolJob *job, PoolOutcome outcome, void *owner) {
+        LibvirtCall *call = CONTAINER_OF(job, LibvirtCall, job);
+        VmmLibvirt *v = owner;
+        bool freed = false, *outer = v->freed;
+
+        v->freed = &freed;
+        libvirt_note(v->libvirt, call, outcome); /* tells its listeners, of which this is one */
+        if (!freed && outcome == POOL_OVERDUE)
+                lose(v, "libvirt does not answer");
+        else if (!freed) {
+                v->call = NULL;
+                if (outcome == POOL_REFUSED)
+                        lose(v, "all workers hang in libvirt");
+                else if (outcome == POOL_DONE && call->verb == LIBVIRT_READ)
+                        take_reading(v, call);
+                else if (outcome == POOL_DONE)
+                        take_reply(v, call);
+        }
+        if (!freed) {
+                v->freed = outer;
+                proceed(v);
+        } else if (outer)
+                *outer = true;
+}
+
+/* -- calls ----------------------------------------------------------------------------------------- */
+
+static int submit_reading(VmmLibvirt *v) {
+        v->call = libvirt_call(v->libvirt, LIBVIRT_READ, v->listener.uuid, on_done);
+        if (!v->call)
+                return -ENOMEM;
+        v->read_due = v->overtaken = false;
+        libvirt_submit(v->libvirt, v->call, v);
+        return 0;
+}
+
+/* The next call, if none is under way: commands before the reading that tells their outcome. */
+static void proceed(VmmLibvirt *v) {
+        if (v->call)
+                return;
+        if (v->n_commands > 0) {
+                v->call = v->commands[0];
+                v->n_commands--;
+                memmove(v->commands, v->commands + 1, v->n_commands * sizeof(v->commands[0]));
+                libvirt_submit(v->libvirt, v->call, v);
+        } else if (v->read_due && submit_reading(v) < 0)
+                arm(v, v->options.refresh_usec); /* no memory: later */
+}
+
+static int ask_to_read(VmmLibvirt *v) {
+        v->read_due = true;
+        proceed(v);
+        return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        VmmLibvirt *v = userdata;
+
+        if (!libvirt_is_connected(v->libvirt))
+                lose(v, "there is no connection to libvirt");
+        else
+                (void) ask_to_read(v);
+        return 0;
+}
+
+static void on_libvirt(LibvirtListener *listener, LibvirtEventKind kind) {
+        static const VmmEventKind told[LIBVIRT_EVENT_KIND_MAX] = {
+                [LIBVIRT_RESET] = VMM_RESET,
+                [LIBVIRT_SHUTDOWN] = VMM_SHUTDOWN,
+        };
+        VmmLibvirt *v = CONTAINER_OF(listener, VmmLibvirt, listener);
+
+        if (kind == LIBVIRT_CLOSED) {
+                lose(v, "there is no connection to libvirt");
+                return;
+        }
+        watch(v);
+        if (kind == LIBVIRT_PAUSED && v->ready && !tell_run_state(v, false))
+                return;
+        if (told[kind] != 0 && v->ready && !tell(v, &(VmmEvent){.kind = told[kind]}))
+                return;
+        (void) ask_to_read(v);
+}
+
+static int command_of(const VmmLibvirt *v, const PlanStep *step, LibvirtCall *call) {
+        const VirtioMem *device;
+
+        switch (step->actuator) {
+
+        case ACTUATOR_BALLOON:
+                call->verb = LIBVIRT_SET_BALLOON;
+                if (!v->model.has_balloon)
+                        return -ENODEV;
+                call->bytes = memory_model_balloon_value(&v->model, step->to_bytes);
+                return call->bytes == 0 ? -ERANGE : 0;
+
+        case ACTUATOR_VIRTIO_MEM:
+                call->verb = LIBVIRT_SET_VIRTIO_MEM;
+                if (step->device >= v->model.n_virtio_mem)
+                        return -ENODEV;
+                device = &v->model.virtio_mem[step->device];
+                memcpy(call->device, device->id, sizeof(call->device));
+                call->bytes = step->to_bytes;
+                return step->to_bytes > device->max_bytes || step->to_bytes % device->block_bytes != 0
+                               ? -ERANGE
+                               : 0;
+
+        case ACTUATOR_DIMM:
+        case ACTUATOR_NONE:
+        case ACTUATOR_MAX:
+                break;
+        }
+        return -EOPNOTSUPP;
+}
+
+static int vmm_libvirt_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
+        VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
+        LibvirtCall *call;
+        int r;
+
+        assert(step);
+
+        if (!v->ready || !libvirt_is_connected(v->libvirt))
+                return -ENOTCONN;
+        if (v->n_commands == COMMANDS_MAX)
+                return -EBUSY;
+        call = libvirt_call(v->libvirt, LIBVIRT_VERB_MAX, v->listener.uuid, on_done);
+        if (!call)
+                return -ENOMEM;
+        call->id = id;
+        r = command_of(v, step, call);
+        if (r < 0) {
+                libvirt_call_free(call);
+                return r;
+        }
+
+        if (call->verb == LIBVIRT_SET_BALLOON)
+                v->balloon_value = call->bytes;
+        v->overtaken = true;
+        v->commands[v->n_commands++] = call;
+        watch(v);
+        proceed(v);
+        return 0;
+}
+
+static int vmm_libvirt_refresh(Vmm *vmm) {
+        VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
+
+        return v->ready ? ask_to_read(v) : -ENOTCONN;
+}
+
+/* -- life ------------------------------------------------------------------------------------------ */
+
+static Vmm *vmm_libvirt_free(Vmm *vmm) {
+        VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
+
+        if (v->freed)
+                *v->freed = true;
+        libvirt_unlisten(v->libvirt, &v->listener);
+        if (v->call)
+                pool_job_forget(&v->call->job);
+        for (unsigned i = 0; i < v->n_commands; i++)
+                libvirt_call_free(v->commands[i]);
+        (void) sd_event_source_disable_unref(v->timer);
+        (void) sd_event_unref(v->event);
+        free(v->name);
+        free(v);
+        return NULL;
+}
+
+static const VmmOps vmm_libvirt_ops = {
+        .name = "libvirt",
+        .refresh = vmm_libvirt_refresh,
+        .command = vmm_libvirt_command,
+        .free = vmm_libvirt_free,
+};
+
+int vmm_libvirt_new(sd_event *event, Libvirt *libvirt, const char *name, const char *uuid,
+                    const VmmLibvirtOptions *options, VmmOwner owner, Vmm **ret) {
+        _cleanup_(vmm_freep) Vmm *vmm = NULL;
+        VmmLibvirt *v;
+        int r;
+
+        assert(event);
+        assert(libvirt);
+        assert(name);
+        assert(uuid);
+        assert(options);
+        assert(owner.handler);
+        assert(ret);
+
+        v = malloc(sizeof(*v));
+        if (!v)
+                return -ENOMEM;
+        *v = (VmmLibvirt){
+                .vmm = {.ops = &vmm_libvirt_ops, .handler = owner.handler, .userdata = owner.userdata},
+                .listener = {.handler = on_libvirt},
+                .options = *options,
+                .event = sd_event_ref(event),
+                .libvirt = libvirt,
+                .name = strdup(name),
+                .retry_usec = options->retry_min_usec,
+        };
+        (void) snprintf(v->listener.uuid, sizeof(v->listener.uuid), "%s", uuid);
+        libvirt_listen(libvirt, &v->listener);
+        vmm = &v->vmm;
+        if (!v->name)
+                return -ENOMEM;
+
+        r = sd_event_add_time_relative(event, &v->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, v);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(v->timer, "libvirt-poll");
+
+        *ret = TAKE_PTR(vmm);
+        return 0;
+}
