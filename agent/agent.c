@@ -239,6 +239,9 @@ int agent_run(Agent *agent) {
                 log_info("There is no port to the host yet: waiting for it");
         }
 
+        if (agent->blocks) /* not on a machine that has no port: it is left as it was */
+                block_service_start(agent->blocks);
+
         (void) sd_notifyf(false, "READY=1\nSTATUS=%s", "Waiting for the host");
         r = sd_event_loop(agent->event);
         if (r < 0)

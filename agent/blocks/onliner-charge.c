@@ -39,9 +39,28 @@ static void say(const OnliningPlan *plan, bool kernel_onlines) {
                 log_info("This agent puts hot-plugged memory online: %s", reasons[plan->reason]);
 }
 
+static OnliningPlan make_plan(BlockOnliner *onliner) {
+        const BlockServiceConfig *config = &onliner->config;
+        OnliningFacts facts = kernel_onliner_facts(onliner->root);
+
+        facts.onlined = facts.has_policy && !facts.is_auto_movable && any_onlined(onliner);
+        return onlining_plan(config->onliner, config->zone_policy, &facts);
+}
+
+void block_onliner_foresee(BlockOnliner *onliner) {
+        OnliningPlan plan;
+
+        assert(onliner);
+
+        if (!onliner->config.online)
+                return;
+        plan = make_plan(onliner);
+        if (plan.take_over)
+                onliner->kernel_onlines = plan.word != AUTO_ONLINE_OFFLINE;
+}
+
 void block_onliner_take_charge(BlockOnliner *onliner) {
         const BlockServiceConfig *config;
-        OnliningFacts facts;
         OnliningPlan plan;
         int r;
 
@@ -52,10 +71,7 @@ void block_onliner_take_charge(BlockOnliner *onliner) {
                 kernel_onliner_end(&onliner->kernel);
                 return;
         }
-        facts = kernel_onliner_facts(onliner->root);
-        facts.onlined = facts.has_policy && !facts.is_auto_movable && any_onlined(onliner);
-        plan = onlining_plan(config->onliner, config->zone_policy, &facts);
-
+        plan = make_plan(onliner);
         r = kernel_onliner_begin(&onliner->kernel, onliner->root, &plan, config->zone_ratio_percent);
         if (r < 0)
                 (void) log_warning_errno(r, "Cannot tell the kernel who puts memory online: %m");

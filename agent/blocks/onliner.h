@@ -41,6 +41,9 @@ int block_onliner_init(BlockOnliner *onliner, const RootDir *root, const BlockSe
                        BlockServiceHandler handler, void *userdata, uint64_t now_usec);
 void block_onliner_done(BlockOnliner *onliner);
 
+/* Works out who will online, for kernel_onlines, and changes nothing. */
+void block_onliner_foresee(BlockOnliner *onliner);
+
 /* Settles by the configuration who onlines, the kernel or this, sets the kernel to it, and says so in the log. */
 void block_onliner_take_charge(BlockOnliner *onliner);
 

@@ -35,6 +35,7 @@ struct BlockService {
         sd_event_source *work; /* on while blocks are to be looked at */
         sd_event_source *timer;
         uint64_t rescan_usec, rescan_at_usec;
+        bool started;
 
         BlockRangeHandler range_handler;
         void *userdata; /* borrowed */
@@ -51,7 +52,8 @@ static uint64_t now_usec(const BlockService *service) {
 }
 
 static void wake(BlockService *service) {
-        (void) sd_event_source_set_enabled(service->work, SD_EVENT_ON);
+        if (service->started)
+                (void) sd_event_source_set_enabled(service->work, SD_EVENT_ON);
 }
 
 static void arm_timer(BlockService *service) {
@@ -183,7 +185,7 @@ static int add_sources(BlockService *service) {
         r = sd_event_source_set_priority(service->work, WORK_PRIORITY);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_enabled(service->work, SD_EVENT_ON); /* what was offline at start */
+        r = sd_event_source_set_enabled(service->work, SD_EVENT_OFF);
         if (r < 0)
                 return r;
 
@@ -228,7 +230,7 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         r = block_onliner_init(&service->onliner, root, config, handler, userdata, now_usec(service));
         if (r < 0)
                 return r;
-        block_onliner_take_charge(&service->onliner);
+        block_onliner_foresee(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
         service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
 
@@ -238,6 +240,14 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
 
         *ret = TAKE_PTR(service);
         return 0;
+}
+
+void block_service_start(BlockService *service) {
+        assert(service);
+
+        block_onliner_take_charge(&service->onliner);
+        service->started = true;
+        wake(service); /* for what was offline before */
 }
 
 BlockService *block_service_free(BlockService *service) {
@@ -259,7 +269,8 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
         assert(config);
 
         service->onliner.config = *config;
-        block_onliner_take_charge(&service->onliner);
+        if (service->started)
+                block_onliner_take_charge(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
         rescan(service); /* what was left offline may now be wanted */
         wake(service);

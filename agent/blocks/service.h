@@ -58,14 +58,16 @@ typedef void (*BlockRangeHandler)(const BlockRangeResult *result, void *userdata
 typedef struct BlockService BlockService;
 
 /*
- * Scans at once (reading only) and onlines from the loop. Blocks found online are not reported. root is borrowed
- * for the service's life, config is copied. Without kernel events it works by its slow timer. Who onlines, the kernel or
- * this service, is settled at once; the kernel is left with a safe word at the end.
+ * Scans at once, and does no more than read until block_service_start(); then it onlines from the loop. Blocks found online are not reported. root is borrowed
+ * for the service's life, config is copied. Without kernel events it works by its slow timer.
  * Returns 0, -ENOENT where the kernel has no memory hotplug, or -errno.
  */
 int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,
                       BlockServiceHandler handler, BlockRangeHandler range_handler, void *userdata,
                       BlockService **ret);
+/* Settles who onlines, the kernel or this service, and sets the kernel to it; it is left with a safe word at the end. */
+void block_service_start(BlockService *service);
+
 BlockService *block_service_free(BlockService *service);
 DEFINE_CLEANUP_FUNC(BlockService, block_service_free)
 
@@ -100,5 +102,5 @@ void block_service_counts(const BlockService *service, unsigned *ret_online, uns
 /* 0, or the errno (positive) of why there are no kernel events: FACILITY_UEVENTS of Hello. */
 int block_service_uevents_error(const BlockService *service);
 
-/* True if the kernel onlines by itself: the service then onlines only what the kernel has left. As last read. */
+/* True if the kernel onlines by itself, or will: the service then onlines only what the kernel has left. As last read. */
 bool block_service_kernel_onlines(const BlockService *service);

@@ -46,8 +46,7 @@ def take_back(guest: Guest, host: HostPeer, number: int, address: int) -> Any:
     return host.wait("command_result", 12, lambda result: result.id == number)
 
 
-def test_dimm_offline(lone_guest: GuestFactory, folder: Path, build: Path) -> None:
-    (folder / "run" / "vms").mkdir(parents=True)
+def test_dimm_offline(lone_guest: GuestFactory, build: Path) -> None:
     vm = lone_guest(agent=False, virtio_mem_bytes=0, dimm_slots=2)
     first = plug(vm, "dimm0")
     online(vm, first, "movable", "movable")

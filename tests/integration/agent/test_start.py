@@ -6,6 +6,7 @@ import signal
 import socket
 
 import pytest
+from machine_tree import MachineTree
 
 
 def test_bad_value_names_file_line_and_what_is_allowed(guest):
@@ -21,6 +22,17 @@ def test_unknown_key_is_a_warning(guest):
     done = guest.run("--config", str(guest.config), "--log-target=stderr", "--dump-config")
     assert done.returncode == 0
     assert "Colour" in done.stderr and "Floor=1G" in done.stdout
+
+
+def test_a_machine_without_a_port_is_left_as_it_was(guest):
+    machine = MachineTree(guest.folder)
+    memory = machine.path / "sys/devices/system/memory"
+    before = {path: path.read_bytes() for path in memory.rglob("*") if path.is_file()}
+    done = guest.run("--root", str(machine.path), "--port", str(guest.folder / "nowhere"), "--log-target=stderr")
+    assert done.returncode == 3
+    assert {path: path.read_bytes() for path in memory.rglob("*") if path.is_file()} == before
+    assert not (machine.path / "run/memtide/auto-online").exists()
+    machine.close()
 
 
 def test_dump_loads_to_the_same(guest):

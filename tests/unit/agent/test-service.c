@@ -64,6 +64,7 @@ static void stage_start(Stage *stage) {
         assert_int_equal(block_service_new(stage->event, stage->tree->root, &config, on_fate, on_range, stage,
                                            &stage->service),
                          0);
+        block_service_start(stage->service);
 }
 
 static Stage *stage_new(uint64_t rescan_usec) {
