@@ -26,9 +26,11 @@ static void agent_answer_done(Agent *agent, uint64_t id) {
 }
 
 static void agent_tune(Agent *agent, const MessageTuning *tuning) {
-        if (tuning->report_interval_usec > 0)
+        if (tuning->report_interval_usec > 0) {
+                agent->welcome_interval_usec = tuning->report_interval_usec;
                 agent->report_interval_usec =
-                        u64_min(tuning->report_interval_usec, agent->config->report_interval_usec);
+                        u64_min(tuning->report_interval_usec, agent->config.report_interval_usec);
+        }
         if (tuning->actuator_delay_usec > 0)
                 agent->demand_config.actuator_delay_usec = tuning->actuator_delay_usec;
         agent_answer_done(agent, tuning->id);
@@ -122,8 +124,9 @@ static void agent_fill_hello(MessageHello *ret, void *userdata) {
 static void agent_on_opened(const MessageWelcome *welcome, void *userdata) {
         Agent *agent = userdata;
 
+        agent->welcome_interval_usec = welcome->report_interval_usec;
         agent->report_interval_usec =
-                u64_min(welcome->report_interval_usec, agent->config->report_interval_usec);
+                u64_min(welcome->report_interval_usec, agent->config.report_interval_usec);
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
                 log_info("Session %" PRIu32 " with memtide-bridge %s", welcome->session,
                          welcome->bridge_version);
@@ -141,7 +144,8 @@ static void agent_on_closed(void *userdata) {
         agent_stop_range(agent, true);
         agent_tell_session(agent, NULL);
         agent->grow = (GrowWatch){};
-        agent->report_interval_usec = agent->config->report_interval_usec;
+        agent->welcome_interval_usec = 0;
+        agent->report_interval_usec = agent->config.report_interval_usec;
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
                 log_info("The session is over");
         (void) sd_notify(false, "STATUS=Waiting for the host");

@@ -24,7 +24,7 @@
 
 struct Agent {
         const RootDir *root;
-        const AgentConfig *config;
+        AgentConfig config; /* in force */
         const AgentOptions *options;
 
         sd_event *event;
@@ -54,7 +54,7 @@ struct Agent {
         bool psi_triggered;
         bool walk_due;            /* the next look is to know what containers do */
         uint64_t everything_usec; /* when every file was last read */
-        uint64_t report_interval_usec;
+        uint64_t report_interval_usec, welcome_interval_usec; /* in force; the host's, 0 = no session */
         uint64_t reported_usec,
                 report_promised_usec; /* the last report, and when it said that the next would come */
 
@@ -98,6 +98,14 @@ MessageReport agent_report(const Agent *agent);
 int agent_on_sample_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 int agent_new_bus(Agent *agent);
+
+/* Watches for SIGHUP, which the caller has blocked. */
+int agent_new_reload(Agent *agent);
+void agent_reload(Agent *agent);
+
+/* The modules' part of the configuration in force. */
+BlockServiceConfig agent_blocks_config(const Agent *agent);
+ShrinkConfig agent_shrink_config(const Agent *agent);
 
 /* Each notes what has happened, and tells those who listen. reason: a word that is never freed, or "". */
 void agent_tell(Agent *agent, HistoryKind kind, uint64_t bytes, uint64_t id, const char *reason);

@@ -79,7 +79,7 @@ static const struct option options[] = {
 static int command_line_take(CommandLine *line, int option, const char *value) {
         switch (option) {
         case OPTION_CONFIG:
-                line->config = value;
+                line->agent.config_path = value;
                 return 1;
         case OPTION_WAIT_FOR_PORT:
                 line->agent.wait_for_port = true;

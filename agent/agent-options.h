@@ -11,8 +11,7 @@
 typedef struct CommandLine {
         AgentOptions agent;
         const char *root;
-        const char *config; /* NULL: the usual places */
-        int uevents;        /* negative: as configured */
+        int uevents; /* negative: as configured */
         LogTarget log_target;
         int log_level;
         bool dump_config;

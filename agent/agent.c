@@ -62,14 +62,7 @@ static void agent_on_block(const BlockFate *fate, void *userdata) {
 }
 
 static int agent_new_blocks(Agent *agent) {
-        BlockServiceConfig config = {
-                .online = agent->config->blocks_online,
-                .onliner = (Onliner) agent->config->onliner,
-                .zone_policy = (ZonePolicy) agent->config->zone_policy,
-                .zone_ratio_percent = agent->config->ratio_percent,
-                .source = (BlockMonitorSource) agent->config->uevents,
-                .buffer_bytes = agent->config->uevent_buffer_bytes,
-        };
+        BlockServiceConfig config = agent_blocks_config(agent);
         int r;
 
         r = block_service_new(agent->event, agent->root, &config, agent_on_block, agent_on_range, agent,
@@ -84,10 +77,7 @@ static int agent_new_blocks(Agent *agent) {
 }
 
 static int agent_new_shrinker(Agent *agent) {
-        ShrinkConfig config = {
-                .margin_bytes = agent->config->shrink_margin_bytes,
-                .hold_usec = agent->config->hold_usec,
-        };
+        ShrinkConfig config = agent_shrink_config(agent);
         int r, reclaim_error;
 
         r = shrinker_new(agent->event, agent->root, &config, &agent_shrinker_handlers, agent,
@@ -121,11 +111,18 @@ static int agent_new_signals(Agent *agent) {
 }
 
 static int agent_new_loop(Agent *agent) {
+        sigset_t hangup;
         int r;
 
         r = sd_event_new(&agent->event);
         if (r < 0)
                 return log_error_errno(r, "Failed to make an event loop: %m");
+
+        /* Before there is a second thread, which would not have it blocked. */
+        (void) sigemptyset(&hangup);
+        (void) sigaddset(&hangup, SIGHUP);
+        if (sigprocmask(SIG_BLOCK, &hangup, NULL) < 0)
+                return log_error_errno(-errno, "Failed to block SIGHUP: %m");
 
         r = sd_event_set_signal_exit(agent->event, true);
         if (r < 0)
@@ -150,7 +147,7 @@ int agent_new(const RootDir *root, const AgentConfig *config, const AgentOptions
         if (!agent)
                 return log_error_errno(-ENOMEM, "Failed to make the agent: %m");
         agent->root = root;
-        agent->config = config;
+        agent->config = *config;
         agent->options = options;
         agent->report_interval_usec = config->report_interval_usec;
         agent->demand_config = (DemandConfig){
@@ -179,6 +176,8 @@ int agent_new(const RootDir *root, const AgentConfig *config, const AgentOptions
                 r = agent_new_blocks(agent);
         if (r >= 0)
                 r = agent_new_bus(agent);
+        if (r >= 0)
+                r = agent_new_reload(agent);
         if (r < 0)
                 return log_error_errno(r, "Failed to start: %m");
 

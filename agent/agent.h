@@ -13,11 +13,12 @@ typedef struct AgentOptions {
         const char *port_path; /* NULL: found by name */
         bool wait_for_port;
         const char *record_path; /* NULL: no recording */
+        const char *config_path; /* read again on SIGHUP; NULL: the usual places */
 } AgentOptions;
 
 typedef struct Agent Agent;
 
-/* root, config and options are borrowed for the agent's life. Returns 0 or -errno; failures are logged. */
+/* root and options are borrowed for the agent's life, config is copied. Returns 0 or -errno; failures are logged. */
 int agent_new(const RootDir *root, const AgentConfig *config, const AgentOptions *options, Agent **ret);
 Agent *agent_free(Agent *agent);
 DEFINE_CLEANUP_FUNC(Agent, agent_free)

@@ -64,7 +64,7 @@ static int run(const CommandLine *line) {
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         }
 
-        r = agent_config_load(root, line->config, &config, origins);
+        r = agent_config_load(root, line->agent.config_path, &config, origins);
         if (r < 0) {
                 log_error_errno(r, "Failed to load the configuration: %m");
                 return EXIT_USAGE;

@@ -228,6 +228,12 @@ RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t byt
         return shrink_check_range(&shrinker->config, &shrinker->state, id, bytes, now, demand);
 }
 
+void shrinker_configure(Shrinker *shrinker, const ShrinkConfig *config) {
+        assert(shrinker);
+        assert(config);
+        shrinker->config = *config;
+}
+
 void shrinker_reset(Shrinker *shrinker) {
         assert(shrinker);
 

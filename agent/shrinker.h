@@ -39,6 +39,9 @@ int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *confi
 Shrinker *shrinker_free(Shrinker *shrinker);
 DEFINE_CLEANUP_FUNC(Shrinker, shrinker_free)
 
+/* From the next step on. */
+void shrinker_configure(Shrinker *shrinker, const ShrinkConfig *config);
+
 void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
                       const Demand *demand);
 void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *demand);

@@ -81,3 +81,36 @@ def test_tells_its_manager_and_feeds_the_watchdog(guest, monkeypatch):
         guest.stop()
         while b"STOPPING=1" not in seen:
             seen += manager.recv(4096) + b"\n"
+
+
+def reload(guest, text: str) -> None:
+    guest.config.write_text(text, encoding="ascii")
+    guest.process.send_signal(signal.SIGHUP)
+
+
+def test_a_reload_takes_effect_and_a_wrong_one_does_not(guest):
+    guest.bridge.interval_usec = 10_000_000
+    guest.start()
+    reload(guest, "[Agent]\nReportInterval=100ms\nFloor=777M\n")
+    report = guest.bridge.wait("report", accept=lambda r: r.floor_bytes == 777 << 20)
+    assert report.interval_usec <= 200_000
+    reload(guest, "[Agent]\nReportInterval=5s\nFloor=lots\n")
+    guest.wait_for_log("agent.conf:3: ")
+    guest.wait_for_log("the running one is kept")
+    mark = guest.bridge.mark()
+    report = guest.bridge.wait("report", since=mark)
+    assert report.floor_bytes == 777 << 20 and report.interval_usec <= 200_000
+
+
+def test_a_reload_tells_its_manager(guest, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(guest.folder / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(guest.folder / "notify"))
+        guest.start()
+        reload(guest, "")
+        said = [manager.recv(4096).decode()]
+        while "RELOADING=1" not in said[-1]:
+            said.append(manager.recv(4096).decode())
+        while said[-1] != "READY=1":
+            said.append(manager.recv(4096).decode())
