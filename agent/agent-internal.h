@@ -52,8 +52,8 @@ struct Agent {
         bool range_orphaned; /* the session that asked for the range under way is over */
 
         bool psi_triggered;
-        bool walk_due;            /* the next look is to know what containers do */
-        uint64_t everything_usec; /* when every file was last read */
+        bool walk_due;                        /* the next look is to know what containers do */
+        uint64_t everything_usec, zones_usec; /* when every file, and zoneinfo, was last read */
         uint64_t report_interval_usec, welcome_interval_usec; /* in force; the host's, 0 = no session */
         uint64_t reported_usec,
                 report_promised_usec; /* the last report, and when it said that the next would come */

@@ -5,7 +5,7 @@
  * learnt stays: a measured actuator delay gives way only where the configured one was changed.
  *
  * It allocates, as the start does, and so does not belong to the sampling path: who edits a file under an OOM storm
- * may wait for it. Uevents= takes effect at the next start; the socket that it chooses is opened once.
+ * may wait for it. Uevents= and UeventBuffer= take effect at the next start; the socket that they are about is opened once.
  */
 
 #include "agent/agent-internal.h"

@@ -4,9 +4,9 @@
  * One look at the guest: read, update, ask the pure core, carry out. Nothing here allocates, waits or
  * logs on the ordinary way: it runs when there is no memory left.
  *
- * How often is the estimator's word (1 s when calm, 50 ms when hot), but for what is in flight: 20 ms
- * while a shrink may have to be stopped, 50 ms while memory is on its way. A report goes with a look and is
- * never later than the last one has promised, since the host takes silence for a sign.
+ * How often, and of which files, is the estimator's word (1 s, meminfo and PSI when calm; 50 ms and vmstat when hot), but
+ * for what is in flight: 20 ms while a shrink may have to be stopped, 50 ms while memory is on its way. A report goes
+ * with a look and is never later than the last one has promised, since the host takes silence for a sign.
  */
 
 #include "agent/agent-internal.h"
@@ -20,7 +20,8 @@
 #define SAMPLE_SHRINK_USEC (20 * USEC_PER_MSEC)
 #define SAMPLE_GROW_USEC   (50 * USEC_PER_MSEC)
 #define SAMPLE_LEAST_USEC  (10 * USEC_PER_MSEC)
-#define EVERYTHING_USEC    USEC_PER_SEC /* vmstat and zoneinfo at least this often */
+#define EVERYTHING_USEC    (10 * USEC_PER_SEC) /* whatever the tier: for what is shown, not for the estimator */
+#define IN_FLIGHT_USEC     USEC_PER_SEC        /* and while memory moves */
 
 #define REPORT_FLIGHT_USEC (50 * USEC_PER_MSEC)
 #define REPORT_URGENT_USEC (100 * USEC_PER_MSEC)
@@ -49,19 +50,28 @@ static uint64_t agent_sample_interval_usec(const Agent *agent) {
         return u64_clamp(usec, SAMPLE_LEAST_USEC, USEC_PER_SEC);
 }
 
+static uint64_t agent_everything_usec(const Agent *agent) {
+        return shrinker_in_flight(agent->shrinker) || agent->grow.open ? IN_FLIGHT_USEC : EVERYTHING_USEC;
+}
+
 static void agent_look(Agent *agent) {
         unsigned what = SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI;
-        uint64_t now_usec = 0;
+        uint64_t now_usec = 0, total_bytes = agent->snapshot.total_bytes;
 
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
         if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || agent_in_flight(agent))
                 what |= SNAPSHOT_HAS_VMSTAT;
         if (agent->demand.walk_cgroups || agent->walk_due || shrinker_decides(agent->shrinker, now_usec))
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_CGROUPS;
-        if (agent->everything_usec == 0 || now_usec - agent->everything_usec >= EVERYTHING_USEC) {
+        if (agent->zones_usec == 0 || now_usec - agent->zones_usec >= agent->demand.zones_interval_usec)
+                what |= SNAPSHOT_HAS_ZONES;
+        if (agent->everything_usec == 0 ||
+            now_usec - agent->everything_usec >= agent_everything_usec(agent)) {
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES;
                 agent->everything_usec = now_usec;
         }
+        if (what & SNAPSHOT_HAS_ZONES)
+                agent->zones_usec = now_usec;
 
         agent->walk_due = false;
 
@@ -71,6 +81,8 @@ static void agent_look(Agent *agent) {
         agent->psi_triggered = false;
         agent->demand = demand_step(&agent->demand_config, &agent->demand_state, &agent->snapshot);
         recorder_take(agent->recorder, &agent->demand_config, &agent->snapshot, &agent->demand);
+        if (agent->snapshot.total_bytes != total_bytes) /* a zone may have come, or the balloon have moved */
+                agent->everything_usec = 0;
         if (agent->blocks)
                 block_service_want_kernel_zone(agent->blocks, agent->demand.fired & 1U << CAUSE_KERNEL_ZONE);
 }

@@ -25,6 +25,8 @@
 #define HOT_USEC   (50 * USEC_PER_MSEC)
 #define LEAST_USEC (20 * USEC_PER_MSEC)
 
+#define ZONES_SELDOM_USEC (10 * USEC_PER_SEC)
+
 /* No guest allocates faster than this for long: 1 GiB/s, and look twice while it does. */
 #define SPRINT_BYTES_PER_SEC (2 * GIB)
 
@@ -106,6 +108,13 @@ static uint64_t choose_interval(const DemandState *state, SampleTier tier, const
         return u64_min(interval_usec[tier], u64_clamp(sprint, LEAST_USEC, CALM_USEC));
 }
 
+/* zoneinfo is the dearest file (3.6 meminfos), and without a Movable zone it only says what meminfo says. */
+static uint64_t choose_zones_interval(const DemandView *view) {
+        if (!view->kernel_known)
+                return ZONES_SELDOM_USEC;
+        return view->kernel < 2 * view->kernel_low ? WATCH_USEC : CALM_USEC;
+}
+
 static Demand compose(DemandState *state, const DemandView *view, unsigned fired, bool rose) {
         uint64_t demand = u64_max(view->base, state->ask_bytes);
         uint64_t ahead = u64_sub(view->available, view->floor / 2);
@@ -134,7 +143,8 @@ static Demand compose(DemandState *state, const DemandView *view, unsigned fired
                 .rose = rose,
         };
         d.tier = choose_tier(state, view, fired != 0);
-        d.next_sample_usec = choose_interval(state, d.tier, view);
+        d.zones_interval_usec = choose_zones_interval(view);
+        d.next_sample_usec = u64_min(choose_interval(state, d.tier, view), d.zones_interval_usec);
         return d;
 }
 

@@ -44,7 +44,9 @@ typedef struct Demand {
                 rate_high_bytes_per_sec; /* r95: of the time that U grew, 5 % saw a higher r; 10 min half-life */
         SampleTier tier;   /* what the next sample is to read: meminfo and PSI, from WATCH on vmstat */
         bool walk_cgroups; /* and SNAPSHOT_HAS_CGROUPS, with vmstat: what the containers do is to be known */
-        uint64_t next_sample_usec;    /* interval until the next sample, 20 ms..1 s */
+        uint64_t next_sample_usec; /* interval until the next sample, 20 ms..1 s */
+        uint64_t
+                zones_interval_usec; /* SNAPSHOT_HAS_ZONES is to be read this often: 200 ms, 1 s, or 10 s without a Movable zone */
         uint64_t contained_oom_kills; /* so far: of containers, at their own limit */
         bool rose;                    /* an alarm is due: urgency rose, or the ask grew, with this sample */
 } Demand;

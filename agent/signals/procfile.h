@@ -4,17 +4,19 @@
 /* A kernel file that is read again and again: opened once, with room for it, so that a read allocates nothing. */
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/rootdir.h"
 
 typedef struct ProcFile {
         int fd;
+        size_t record_most; /* bytes: the longest record that the kernel makes of it; 0 = it is one; SIZE_MAX = not known */
         char *text; /* of the last read, NUL-terminated */
         size_t size;
 } ProcFile;
 
-#define PROCFILE_NULL ((ProcFile){.fd = -EBADF})
+#define PROCFILE_NULL ((ProcFile){.fd = -EBADF, .record_most = SIZE_MAX})
 
 /*
  * Opens path below root and makes room for four times its present length (a zone that memory is plugged into

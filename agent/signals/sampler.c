@@ -37,13 +37,15 @@ typedef enum Source {
 
 static const struct {
         const char *path;
-        Facility facility; /* FACILITY_UNSPECIFIED: the agent does as well without it */
+        Facility facility;  /* FACILITY_UNSPECIFIED: the agent does as well without it */
+        size_t record_most; /* see ProcFile */
 } sources[SOURCE_MAX] = {
-        [SOURCE_MEMINFO] = {"proc/meminfo", FACILITY_MEMINFO},
-        [SOURCE_PSI] = {"proc/pressure/memory", FACILITY_PSI},
-        [SOURCE_PSI_IO] = {"proc/pressure/io", FACILITY_UNSPECIFIED},
-        [SOURCE_VMSTAT] = {"proc/vmstat", FACILITY_VMSTAT},
-        [SOURCE_ZONEINFO] = {"proc/zoneinfo", FACILITY_ZONEINFO},
+        [SOURCE_MEMINFO] = {"proc/meminfo", FACILITY_MEMINFO, 0},
+        [SOURCE_PSI] = {"proc/pressure/memory", FACILITY_PSI, 0},
+        [SOURCE_PSI_IO] = {"proc/pressure/io", FACILITY_UNSPECIFIED, 0},
+        /* A line each; the longest name of 6.18 has 31 letters, a number 20. */
+        [SOURCE_VMSTAT] = {"proc/vmstat", FACILITY_VMSTAT, 72},
+        [SOURCE_ZONEINFO] = {"proc/zoneinfo", FACILITY_ZONEINFO, SIZE_MAX},
 };
 
 struct Sampler {
@@ -174,14 +176,20 @@ static bool read_pressure(Sampler *sampler, Source source, PsiTotals *ret) {
 static bool read_psi(Sampler *sampler, Snapshot *snapshot) {
         PsiTotals totals;
 
-        if (read_pressure(sampler, SOURCE_PSI_IO, &totals))
-                snapshot->psi_io_some_usec = totals.some_usec;
         if (!read_pressure(sampler, SOURCE_PSI, &totals))
                 return false;
 
         snapshot->psi_some_usec = totals.some_usec;
         snapshot->psi_full_usec = totals.full_usec;
         return true;
+}
+
+/* It is only ever looked at beside refaults. */
+static void read_psi_io(Sampler *sampler, Snapshot *snapshot) {
+        PsiTotals totals;
+
+        if (read_pressure(sampler, SOURCE_PSI_IO, &totals))
+                snapshot->psi_io_some_usec = totals.some_usec;
 }
 
 /* Bit 0 is the main switch. */
@@ -222,6 +230,8 @@ void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
                 snapshot->has |= SNAPSHOT_HAS_VMSTAT;
         if ((what & SNAPSHOT_HAS_PSI) && read_psi(sampler, snapshot))
                 snapshot->has |= SNAPSHOT_HAS_PSI;
+        if ((what & SNAPSHOT_HAS_PSI) && (snapshot->has & SNAPSHOT_HAS_VMSTAT))
+                read_psi_io(sampler, snapshot);
         if ((what & SNAPSHOT_HAS_ZONES) && read_zones(sampler, snapshot))
                 snapshot->has |= SNAPSHOT_HAS_ZONES;
         if (what & SNAPSHOT_HAS_ZONES)
@@ -271,6 +281,7 @@ int sampler_new(const RootDir *root, Sampler **ret) {
                         return r;
                 if (r < 0)
                         source_failed(sampler, source, r);
+                sampler->files[source].record_most = sources[source].record_most;
         }
 
         (void) balloon_device_probe(root, &sampler->balloon); /* what can not be read is not there */

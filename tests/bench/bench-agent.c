@@ -2,19 +2,21 @@
 
 /*
  * The agent itself, as agent_run() runs it, paced by us: after each look the next one is armed for when we want it,
- * and every look reads meminfo, vmstat and PSI, encodes a report and writes it to a host. (Left alone it reads vmstat
- * once per second when calm: that would flatter it.) zoneinfo is read once per second, as always.
+ * encodes a report and writes it to a host. What a look reads is the agent's own choice ("calm": meminfo and PSI,
+ * if this machine is calm), or meminfo, vmstat and PSI of memory and io each time ("full"): how often vmstat was read is
+ * counted and printed.
  *
  * A loop of our own around sampler_read() and wire_encode() would be simpler, and would leave out the event loop, the
  * timer and the port, which are a good part of the cost.
  *
- * bench-agent SAMPLES WARM PAUSE_USEC: prints one line of JSON about the samples after the first WARM.
+ * bench-agent SAMPLES WARM PAUSE_USEC calm|full: prints one line of JSON about the samples after the first WARM.
  */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/agent-internal.h"
@@ -27,7 +29,9 @@
 typedef struct Bench {
         Agent *agent;
         uint64_t samples, warm, pause_usec; /* as asked for */
-        uint64_t done;                      /* with a host that listens */
+        bool full;
+        uint64_t done; /* with a host that listens */
+        uint64_t vmstat_reads;
         Measure begin, end;
         unsigned long allocations_begin, allocations_end;
 } Bench;
@@ -38,11 +42,13 @@ static int bench_on_timer(sd_event_source *source, uint64_t usec, void *userdata
         Agent *agent = bench->agent;
 
         if (channel_is_open(agent->channel)) {
-                agent->demand.tier = SAMPLE_HOT; /* reads vmstat; the estimator keeps its own */
+                if (bench->full)
+                        agent->demand.tier = SAMPLE_HOT; /* reads vmstat; the estimator keeps its own */
                 agent->reported_usec = agent->report_promised_usec = 0;
                 bench->done++;
         }
         agent_sample(agent);
+        bench->vmstat_reads += bench->done > bench->warm && agent->snapshot.has & SNAPSHOT_HAS_VMSTAT;
 
         if (bench->done == bench->warm) {
                 bench->begin = measure_take();
@@ -66,11 +72,12 @@ static int bench_take_timer(Bench *bench) {
 }
 
 static void bench_print(const Bench *bench) {
-        printf("{\"samples\": %" PRIu64 ", \"cpu_nsec\": %" PRIu64 ", \"allocations\": %lu, "
+        printf("{\"samples\": %" PRIu64 ", \"vmstat_reads\": %" PRIu64 ", \"cpu_nsec\": %" PRIu64
+               ", \"allocations\": %lu, "
                "\"major_faults\": %" PRIu64 ", \"minor_faults\": %" PRIu64 ", \"mapped_kib\": %" PRIu64
                ", \"rss_begin_kib\": %" PRIu64 ", \"rss_end_kib\": %" PRIu64 ", \"anon_end_kib\": %" PRIu64
                "}\n",
-               bench->samples, bench->end.cpu_nsec - bench->begin.cpu_nsec,
+               bench->samples, bench->vmstat_reads, bench->end.cpu_nsec - bench->begin.cpu_nsec,
                bench->allocations_end - bench->allocations_begin,
                bench->end.major_faults - bench->begin.major_faults,
                bench->end.minor_faults - bench->begin.minor_faults,
@@ -105,13 +112,14 @@ int main(int argc, char **argv) {
         Bench bench = {0};
         int r;
 
-        if (argc != 4) {
-                fprintf(stderr, "usage: bench-agent SAMPLES WARM PAUSE_USEC\n");
+        if (argc != 5 || (strcmp(argv[4], "calm") != 0 && strcmp(argv[4], "full") != 0)) {
+                fprintf(stderr, "usage: bench-agent SAMPLES WARM PAUSE_USEC calm|full\n");
                 return 2;
         }
         bench.samples = measure_argument(argv[1]);
         bench.warm = measure_argument(argv[2]) + 1;
         bench.pause_usec = measure_argument(argv[3]);
+        bench.full = strcmp(argv[4], "full") == 0;
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
         if (!mkdtemp(folder))

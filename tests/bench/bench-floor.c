@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The least that a sample can cost: three pread(2) on descriptors that are kept open, nothing parsed.
+ * The least that a sample can cost: one pread(2) each on descriptors that are kept open, nothing parsed.
  *
- * bench-floor SAMPLES WARM PAUSE_USEC: prints one line of JSON.
+ * bench-floor SAMPLES WARM PAUSE_USEC calm|full: meminfo and PSI, or vmstat as well; prints one line of JSON.
  */
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "measure.h"
 
-static const char *const paths[] = {"/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory"};
+static const char *const paths[] = {"/proc/meminfo", "/proc/pressure/memory", "/proc/vmstat"};
 #define N_PATHS (sizeof(paths) / sizeof(paths[0]))
 
-static void sample(const int fds[static N_PATHS]) {
+static void sample(const int *fds, size_t n) {
         static char text[32 * 1024];
 
-        for (size_t i = 0; i < N_PATHS; i++)
+        for (size_t i = 0; i < n; i++)
                 (void) !pread(fds[i], text, sizeof(text), 0);
 }
 
@@ -28,13 +29,15 @@ int main(int argc, char **argv) {
         uint64_t samples, warm, begin = 0;
         struct timespec pause = {0};
         int fds[N_PATHS];
+        size_t n;
 
-        if (argc != 4) {
-                fprintf(stderr, "usage: bench-floor SAMPLES WARM PAUSE_USEC\n");
+        if (argc != 5 || (strcmp(argv[4], "calm") != 0 && strcmp(argv[4], "full") != 0)) {
+                fprintf(stderr, "usage: bench-floor SAMPLES WARM PAUSE_USEC calm|full\n");
                 return 2;
         }
         samples = measure_argument(argv[1]);
         warm = measure_argument(argv[2]);
+        n = strcmp(argv[4], "full") == 0 ? N_PATHS : N_PATHS - 1;
         pause.tv_nsec = (long) measure_argument(argv[3]) * 1000;
 
         for (size_t i = 0; i < N_PATHS; i++)
@@ -42,7 +45,7 @@ int main(int argc, char **argv) {
         for (uint64_t i = 0; i < warm + samples; i++) {
                 if (i == warm)
                         begin = measure_cpu_nsec();
-                sample(fds);
+                sample(fds, n);
                 if (pause.tv_nsec > 0)
                         (void) nanosleep(&pause, NULL);
         }

@@ -13,7 +13,7 @@ WARM = 10_000
 
 def run(settings: Settings) -> list[Result]:
     settings.say(f"{settings.samples} samples, back to back")
-    ours = peers.agent(settings, settings.samples, min(WARM, settings.samples), 0)
+    ours = peers.agent(settings, settings.samples, min(WARM, settings.samples), 0, "full")
     theirs = peers.earlyoom(settings, min(settings.samples, 20_000), 1000, 0)
     settings.say(f"earlyoom in {theirs['samples']}: {theirs['allocations']} allocations, "
                  f"{theirs['major_faults']} major faults")

@@ -33,13 +33,14 @@ def last_json(command: list[str | Path], timeout: float, env: dict[str, str] | N
     return dict(json.loads(lines[-1]))
 
 
-def agent(settings: Settings, samples: int, warm: int, pause_usec: int) -> dict[str, Any]:
-    return last_json([settings.bench_program("bench-agent"), str(samples), str(warm), str(pause_usec)],
+def agent(settings: Settings, samples: int, warm: int, pause_usec: int, look: str) -> dict[str, Any]:
+    """look: "calm", what the agent itself chooses to read, or "full", vmstat and io pressure each time."""
+    return last_json([settings.bench_program("bench-agent"), str(samples), str(warm), str(pause_usec), look],
                      _patience_s(samples + warm, pause_usec))
 
 
-def floor(settings: Settings, samples: int, warm: int, pause_usec: int) -> dict[str, Any]:
-    return last_json([settings.bench_program("bench-floor"), str(samples), str(warm), str(pause_usec)],
+def floor(settings: Settings, samples: int, warm: int, pause_usec: int, look: str) -> dict[str, Any]:
+    return last_json([settings.bench_program("bench-floor"), str(samples), str(warm), str(pause_usec), look],
                      _patience_s(samples + warm, pause_usec))
 
 

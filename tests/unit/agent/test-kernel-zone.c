@@ -99,12 +99,35 @@ static void test_held_where_given_as_movable(void **unused) {
         assert_true(fires(&guest));
 }
 
+/* zoneinfo is dear: once per second where there is a Movable zone, five times where K nears the limit, else seldom. */
+static void test_how_often(void **unused) {
+        static const struct {
+                uint64_t free, movable; /* MiB */
+                unsigned usec;
+        } table[] = {
+                {500, 1024, 1000000},
+                {60, 1024, 200000},
+                {60, 0, 10000000},
+        };
+
+        for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                Guest guest;
+
+                start_short(&guest, table[i].free * MIB);
+                guest.s.movable_managed_bytes = table[i].movable * MIB;
+                sample(&guest, true);
+                assert_int_equal(guest.demand.zones_interval_usec, table[i].usec);
+                assert_true(guest.demand.next_sample_usec <= table[i].usec);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_ask_stands_still),
                 cmocka_unit_test(test_no_second_ask_before_zones_are_read),
                 cmocka_unit_test(test_served_as_kernel_memory),
                 cmocka_unit_test(test_held_where_given_as_movable),
+                cmocka_unit_test(test_how_often),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
