@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A non-blocking byte stream in the loop of its owner. Both buffers are allocated with it, so a busy peer
- * or a slow one costs nothing later. One read per dispatch: what is left makes the level-triggered
+ * A non-blocking byte stream in the loop of its owner. One read per dispatch: what is left makes the level-triggered
  * epoll call again, behind the other sources; a loop here would let one peer starve them.
+ *
+ * There are thousands of them and nearly all are idle, so an idle one has no buffers: input is read into one that all
+ * share, since its bytes are borrowed for the call only, and output gets its own only while a peer does not take it.
  *
  * Output is a ring of output_max bytes. EPOLLOUT is asked for only while it holds something. A write that fails
  * is reported to the writer; the handler hears of the end only from reading, so that what the peer said
@@ -23,8 +25,10 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "common/crowd.h"
+
 struct Stream {
-        sd_event_source *source;
+        CrowdMember member;
         int fd;
         bool is_socket;
         bool reading;
@@ -35,26 +39,21 @@ struct Stream {
 
         size_t read_budget;
         size_t output_max, output_start, n_output; /* a ring: n_output bytes from output_start */
-        uint8_t *output;                           /* behind input */
-        uint8_t input[];
+        uint8_t *output;                           /* NULL while it holds nothing */
 };
+
+static _Thread_local uint8_t input[STREAM_READ_MAX];
 
 /* Asks epoll for exactly what can be acted on; nothing wanted means off, or a hang-up would spin. */
 static int stream_update_events(Stream *stream) {
         uint32_t events = 0;
-        int r;
 
         if (stream->reading && !stream->ended)
                 events |= EPOLLIN;
         if (stream->n_output > 0)
                 events |= EPOLLOUT;
 
-        if (events != 0) {
-                r = sd_event_source_set_io_events(stream->source, events);
-                if (r < 0)
-                        return r;
-        }
-        return sd_event_source_set_enabled(stream->source, events != 0 ? SD_EVENT_ON : SD_EVENT_OFF);
+        return crowd_watch(&stream->member, events);
 }
 
 /* Returns the bytes that the peer took, maybe 0, or -errno. */
@@ -75,22 +74,28 @@ static ssize_t stream_send(Stream *stream, struct iovec *iov, size_t n_iov) {
         return errno == EAGAIN ? 0 : -errno;
 }
 
+static void stream_drop_output(Stream *stream) {
+        free(stream->output);
+        stream->output = NULL;
+        stream->output_start = stream->n_output = 0;
+}
+
 static void stream_fail_writing(Stream *stream) {
         stream->write_failed = true;
-        stream->n_output = 0;
+        stream_drop_output(stream);
 }
 
 static void stream_flush(Stream *stream) {
-        size_t n_first = MIN_OF(stream->n_output, stream->output_max - stream->output_start);
-        struct iovec iov[] = {
-                {stream->output + stream->output_start, n_first},
-                {stream->output, stream->n_output - n_first},
-        };
+        struct iovec iov[2];
+        size_t n_first;
         ssize_t n;
 
         if (stream->n_output == 0)
                 return;
 
+        n_first = MIN_OF(stream->n_output, stream->output_max - stream->output_start);
+        iov[0] = (struct iovec){stream->output + stream->output_start, n_first};
+        iov[1] = (struct iovec){stream->output, stream->n_output - n_first};
         n = stream_send(stream, iov, ELEMENTSOF(iov));
         if (n < 0) {
                 stream_fail_writing(stream);
@@ -98,9 +103,11 @@ static void stream_flush(Stream *stream) {
         }
         stream->output_start = (stream->output_start + (size_t) n) % stream->output_max;
         stream->n_output -= (size_t) n;
+        if (stream->n_output == 0)
+                stream_drop_output(stream);
 }
 
-/* The caller has made sure of the room. */
+/* The caller has made sure of the room, and of the buffer. */
 static void stream_keep(Stream *stream, const uint8_t *data, size_t size) {
         size_t end = (stream->output_start + stream->n_output) % stream->output_max;
         size_t n_first = MIN_OF(size, stream->output_max - end);
@@ -113,8 +120,7 @@ static void stream_keep(Stream *stream, const uint8_t *data, size_t size) {
 static void stream_end(Stream *stream, int error) {
         stream->ended = true;
         stream_fail_writing(stream);
-        (void) sd_event_source_set_enabled(stream->source,
-                                           SD_EVENT_OFF); /* off can not fail on an I/O source */
+        (void) crowd_watch(&stream->member, 0); /* to watch for nothing can not fail */
         stream->handler(stream, NULL, 0, error, stream->userdata);
 }
 
@@ -122,18 +128,18 @@ static void stream_receive(Stream *stream) {
         ssize_t n;
 
         do
-                n = read(stream->fd, stream->input, stream->read_budget);
+                n = read(stream->fd, input, stream->read_budget);
         while (n < 0 && errno == EINTR);
 
         if (n > 0)
-                stream->handler(stream, stream->input, (size_t) n, 0, stream->userdata);
+                stream->handler(stream, input, (size_t) n, 0, stream->userdata);
         else if (n == 0)
                 stream_end(stream, 0);
         else if (errno != EAGAIN)
                 stream_end(stream, -errno);
 }
 
-static int stream_dispatch(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static void stream_dispatch(uint32_t revents, void *userdata) {
         Stream *stream = userdata;
         int r;
 
@@ -146,7 +152,6 @@ static int stream_dispatch(sd_event_source *source, int fd, uint32_t revents, vo
                 stream_end(stream, r);
         else if (stream->reading && (revents & (EPOLLIN | EPOLLERR | EPOLLHUP)))
                 stream_receive(stream);
-        return 0;
 }
 
 static int fd_prepare(int fd, bool *ret_is_socket) {
@@ -165,19 +170,19 @@ static int fd_prepare(int fd, bool *ret_is_socket) {
         return 0;
 }
 
-int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, const char *description,
-               StreamHandler handler, void *userdata, Stream **ret) {
+int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, StreamHandler handler,
+               void *userdata, Stream **ret) {
         _cleanup_(stream_freep) Stream *stream = NULL;
         _cleanup_close_ int owned_fd = fd;
         int r;
 
         assert(event);
         assert(output_max > 0);
-        assert(read_budget > 0);
+        assert(read_budget > 0 && read_budget <= STREAM_READ_MAX);
         assert(handler);
         assert(ret);
 
-        stream = malloc(sizeof(*stream) + read_budget + output_max);
+        stream = malloc(sizeof(*stream));
         if (!stream)
                 return -ENOMEM;
         *stream = (Stream){
@@ -187,17 +192,17 @@ int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, c
                 .userdata = userdata,
                 .read_budget = read_budget,
                 .output_max = output_max,
-                .output = stream->input + read_budget,
         };
 
         r = fd_prepare(stream->fd, &stream->is_socket);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(event, &stream->source, stream->fd, EPOLLIN, stream_dispatch, stream);
+        r = crowd_join(event, stream->fd, stream_dispatch, stream, &stream->member);
         if (r < 0)
                 return r;
-        if (description)
-                (void) sd_event_source_set_description(stream->source, description); /* for debugging only */
+        r = stream_update_events(stream);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(stream);
         return 0;
@@ -207,9 +212,9 @@ Stream *stream_free(Stream *stream) {
         if (!stream)
                 return NULL;
 
-        /* unref alone leaves a source that is being dispatched alive, and its descriptor in epoll */
-        (void) sd_event_source_disable_unref(stream->source);
+        crowd_leave(&stream->member);
         (void) safe_close(stream->fd);
+        free(stream->output);
         free(stream);
         return NULL;
 }
@@ -237,6 +242,13 @@ int stream_write(Stream *stream, const uint8_t *data, size_t size) {
                         return 0;
         }
 
+        if (!stream->output) {
+                stream->output = malloc(stream->output_max);
+                if (!stream->output) { /* a part of it may be gone: what follows would not be understood */
+                        stream_fail_writing(stream);
+                        return -ENOMEM;
+                }
+        }
         stream_keep(stream, data + n, size - (size_t) n);
         return stream_update_events(stream);
 }

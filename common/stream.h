@@ -13,6 +13,8 @@
 
 #include "common/macro.h"
 
+#define STREAM_READ_MAX (16U * 1024U) /* the largest read_budget */
+
 typedef struct Stream Stream;
 
 /*
@@ -26,8 +28,8 @@ typedef void (*StreamHandler)(Stream *stream, const uint8_t *data, size_t size, 
  * read_budget: most bytes handed over per dispatch, so that one flooding peer can not starve others.
  * Returns 0 or -errno.
  */
-int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, const char *description,
-               StreamHandler handler, void *userdata, Stream **ret);
+int stream_new(sd_event *event, int fd, size_t output_max, size_t read_budget, StreamHandler handler,
+               void *userdata, Stream **ret);
 Stream *stream_free(Stream *stream);
 DEFINE_CLEANUP_FUNC(Stream, stream_free)
 

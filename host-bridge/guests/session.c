@@ -145,8 +145,7 @@ static int session_connect(Session *session) {
         fd = stream_connect_unix(session->path);
         if (fd < 0)
                 return fd;
-        r = stream_new(session->event, fd, OUTPUT_MAX, READ_BUDGET, "agent-channel", on_bytes, session,
-                       &session->stream);
+        r = stream_new(session->event, fd, OUTPUT_MAX, READ_BUDGET, on_bytes, session, &session->stream);
         if (r < 0)
                 return r;
 

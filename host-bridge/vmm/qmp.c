@@ -22,7 +22,7 @@
 #include "host-bridge/vmm/qmp-message.h"
 
 #define OUTPUT_MAX  (16 * KIB)
-#define READ_BUDGET (16 * KIB) /* allocated per VM, so not more than an answer to all queries needs */
+#define READ_BUDGET (16 * KIB) /* an answer to all queries at once */
 
 typedef enum QmpState {
         STATE_GREETING,     /* connected, or about to be */
@@ -289,7 +289,7 @@ int qmp_new(sd_event *event, const char *path, const QmpOptions *options, QmpHan
                 return fd;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) >= 0)
                 qmp->peer_pid = peer.pid;
-        r = stream_new(event, fd, OUTPUT_MAX, READ_BUDGET, "qmp", on_bytes, qmp, &qmp->stream);
+        r = stream_new(event, fd, OUTPUT_MAX, READ_BUDGET, on_bytes, qmp, &qmp->stream);
         if (r < 0)
                 return r;
         r = sd_event_add_time(event, &qmp->timer, CLOCK_MONOTONIC, qmp->greeting_deadline_usec, USEC_PER_MSEC,

@@ -55,9 +55,7 @@ static void on_stream(Stream *stream, const uint8_t *data, size_t size, int erro
 static Stream *stream_over(Bench *bench, int fd) {
         Stream *stream = NULL;
 
-        assert_int_equal(stream_new(bench->event, fd, OUTPUT_MAX, READ_BUDGET, "test", on_stream, bench,
-                                    &stream),
-                         0);
+        assert_int_equal(stream_new(bench->event, fd, OUTPUT_MAX, READ_BUDGET, on_stream, bench, &stream), 0);
         assert_non_null(stream);
         return stream;
 }
@@ -319,10 +317,10 @@ static void test_new_takes_the_descriptor_also_on_failure(void **state) {
         int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 
         assert_true(fd >= 0); /* a regular file is nothing that epoll takes */
-        assert_int_equal(stream_new(bench->event, fd, 1, 1, NULL, on_stream, bench, &stream), -EPERM);
+        assert_int_equal(stream_new(bench->event, fd, 1, 1, on_stream, bench, &stream), -EPERM);
         assert_null(stream);
         assert_int_equal(fcntl(fd, F_GETFD), -1);
-        assert_int_equal(stream_new(bench->event, -EBADF, 1, 1, NULL, on_stream, bench, &stream), -EBADF);
+        assert_int_equal(stream_new(bench->event, -EBADF, 1, 1, on_stream, bench, &stream), -EBADF);
 }
 
 static void test_connect(void **state) {

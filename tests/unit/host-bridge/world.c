@@ -75,7 +75,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
         assert_true(client >= 0);
         peer->stream = stream_free(peer->stream);
-        assert_int_equal(stream_new(peer->world->event, client, 4 * MIB, 64 * KIB, "peer", on_stream, peer,
+        assert_int_equal(stream_new(peer->world->event, client, 4 * MIB, STREAM_READ_MAX, on_stream, peer,
                                     &peer->stream),
                          0);
         peer->n_clients++;
