@@ -19,7 +19,8 @@ struct Session {
         char *path;
         Stream *stream;
         uint64_t retry_usec, handshake_usec; /* the next waits */
-        FrameDecoder decoder;
+        FrameDecoder *decoder;               /* of a frame that has come in part; NULL: none has */
+        FrameCounters frames;
         TokenBucket messages, bytes;
         SessionCounters counters;
 
@@ -39,6 +40,9 @@ bool session_tell(Session *session, const SessionEvent *event);
 
 /* Writes message in session id (0: outside of any). Returns as session_send(). */
 int session_write(Session *session, Message *message, uint32_t id);
+
+/* Forgets a frame that has come in part: the rest of it will not. */
+void session_drop_partial(Session *session);
 
 /* Takes bytes of the guest. Returns false if the connection, or the session object, is no more. */
 bool session_receive(Session *session, const uint8_t *data, size_t size, uint64_t now_usec);

@@ -130,17 +130,49 @@ static bool take_payload(Session *session, const uint8_t *payload, size_t size, 
         return true;
 }
 
+void session_drop_partial(Session *session) {
+        free(session->decoder);
+        session->decoder = NULL;
+}
+
+/* Between two reads a decoder is kept only while it holds a part of a frame. */
+static void settle_decoder(Session *session, FrameDecoder *decoder) {
+        bool partial = decoder->fill > 0 || decoder->overlong;
+
+        session->frames.frames += decoder->counters.frames;
+        session->frames.garbled += decoder->counters.garbled;
+        session->frames.overlong += decoder->counters.overlong;
+        decoder->counters = (FrameCounters){};
+
+        if (session->decoder && !partial)
+                session_drop_partial(session);
+        else if (!session->decoder && partial) {
+                session->decoder = malloc(sizeof(*decoder));
+                if (session->decoder)
+                        *session->decoder = *decoder;
+                else
+                        session->frames.garbled++; /* the rest of it will be */
+        }
+}
+
 bool session_receive(Session *session, const uint8_t *data, size_t size, uint64_t now_usec) {
+        static FrameDecoder shared; /* empty between calls: a decoder per guest is a page per guest */
         const Stream *stream = session->stream;
+        FrameDecoder *decoder = session->decoder ?: &shared;
         const uint8_t *payload;
         size_t payload_size;
 
         assert(stream);
 
-        while (frame_decoder_next(&session->decoder, &data, &size, &payload, &payload_size)) {
+        while (frame_decoder_next(decoder, &data, &size, &payload, &payload_size)) {
                 token_bucket_take(&session->messages, 1, now_usec);
-                if (!take_payload(session, payload, payload_size, now_usec) || session->stream != stream)
+                if (!take_payload(session, payload, payload_size, now_usec) || session->stream != stream) {
+                        /* Nothing of a connection that is gone is carried over; its decoder went with it. */
+                        frame_decoder_reset(&shared);
                         return false;
+                }
         }
+        settle_decoder(session, decoder);
+        frame_decoder_reset(&shared);
         return true;
 }

@@ -88,7 +88,7 @@ int session_write(Session *session, Message *message, uint32_t id) {
 
 static void disconnect(Session *session) {
         session->stream = stream_free(session->stream);
-        (void) sd_event_source_set_enabled(session->resume, SD_EVENT_OFF);
+        session->resume = sd_event_source_disable_unref(session->resume);
         arm(session->timer, session->retry_usec);
         session->retry_usec = u64_min(session->retry_usec * 2, session->options.retry_max_usec);
 
@@ -106,11 +106,25 @@ static int ask_for_hello(Session *session) {
         return session_write(session, &ping, 0);
 }
 
+static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
+        Session *session = userdata;
+
+        if (session->stream && stream_set_reading(session->stream, true) < 0)
+                disconnect(session);
+        return 0;
+}
+
+/* Few guests are ever stopped: the timer is made for those. */
 static void throttle(Session *session, uint64_t now_usec) {
         uint64_t wait_usec = u64_max(token_bucket_wait_usec(&session->messages, now_usec),
                                      token_bucket_wait_usec(&session->bytes, now_usec));
 
-        if (wait_usec == 0 || stream_set_reading(session->stream, false) < 0)
+        if (wait_usec == 0)
+                return;
+        if (!session->resume && sd_event_add_time(session->event, &session->resume, CLOCK_MONOTONIC, 0,
+                                                  USEC_PER_MSEC, on_resume, session) < 0)
+                return;
+        if (stream_set_reading(session->stream, false) < 0)
                 return;
         session->counters.throttled++;
         arm(session->resume, wait_usec);
@@ -130,14 +144,6 @@ static void on_bytes(Stream *stream, const uint8_t *data, size_t size, int error
                 throttle(session, now_usec);
 }
 
-static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
-        Session *session = userdata;
-
-        if (session->stream && stream_set_reading(session->stream, true) < 0)
-                disconnect(session);
-        return 0;
-}
-
 static int session_connect(Session *session) {
         static const uint8_t delimiter = 0;
         int r, fd;
@@ -149,7 +155,7 @@ static int session_connect(Session *session) {
         if (r < 0)
                 return r;
 
-        frame_decoder_reset(&session->decoder);
+        session_drop_partial(session);
         session->handshake_usec = session->options.handshake_timeout_usec;
         r = stream_write(session->stream, &delimiter, 1);
         if (r < 0)
@@ -203,14 +209,7 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
                                        session);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &session->resume, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_resume, session);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(session->resume, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         (void) sd_event_source_set_description(session->timer, "agent-connect");
-        (void) sd_event_source_set_description(session->resume, "agent-resume");
 
         *ret = TAKE_PTR(session);
         return 0;
@@ -226,6 +225,7 @@ Session *session_free(Session *session) {
         (void) sd_event_source_disable_unref(session->resume);
         (void) stream_free(session->stream);
         (void) sd_event_unref(session->event);
+        session_drop_partial(session);
         free(session->path);
         free(session);
         return NULL;
@@ -278,7 +278,7 @@ SessionCounters session_counters(const Session *session) {
         assert(session);
 
         counters = session->counters;
-        counters.garbled = session->decoder.counters.garbled;
-        counters.overlong = session->decoder.counters.overlong;
+        counters.garbled = session->frames.garbled;
+        counters.overlong = session->frames.overlong;
         return counters;
 }

@@ -76,7 +76,7 @@ int qmp_scanner_next(QmpScanner *scanner, const uint8_t **data, size_t *size, co
         assert(scanner);
 
         if (scanner->depth == 0) {
-                scanner->fill = 0;
+                qmp_scanner_done(scanner); /* thousands of monitors are idle, and hold nothing */
                 while (p < end && is_space(*p))
                         p++;
                 if (p < end && *p != '{')
@@ -87,6 +87,14 @@ int qmp_scanner_next(QmpScanner *scanner, const uint8_t **data, size_t *size, co
                 closed = scanner_feed(scanner, *p);
                 if (closed < 0)
                         return closed;
+        }
+
+        if (closed && scanner->fill == 0 && (size_t) (p - begin) <= QMP_MESSAGE_MAX) { /* whole as it came */
+                *ret_text = (const char *) begin;
+                *ret_size = (size_t) (p - begin);
+                *data = p;
+                *size = (size_t) (end - p);
+                return 1;
         }
 
         r = scanner_reserve(scanner, (size_t) (p - begin));

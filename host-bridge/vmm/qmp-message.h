@@ -29,7 +29,7 @@ void qmp_scanner_done(QmpScanner *scanner);
 
 /*
  * Consumes bytes from *data until an object is whole; *data and *size are advanced.
- * Returns 1 with *ret_text, *ret_size (borrowed until the next call), 0 when more bytes are needed,
+ * Returns 1 with *ret_text, *ret_size (borrowed until the next call, and from data), 0 when more bytes are needed,
  * -EBADMSG for anything but an object, -EMSGSIZE beyond QMP_MESSAGE_MAX, -ELOOP beyond QMP_DEPTH_MAX, or -ENOMEM.
  * After an error the stream can not be trusted and is to be closed.
  */
