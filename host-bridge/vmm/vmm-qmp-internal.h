@@ -21,6 +21,7 @@ typedef struct VmmQmp {
         bool ready;          /* the handshake is over */
         bool lost_told;      /* VMM_LOST was the last word */
         uint64_t retry_usec; /* the next wait */
+        uint64_t spread;     /* sets its readings apart from those of others */
         bool *freed;         /* set when freed inside a handler */
 
         /* the reading under way */

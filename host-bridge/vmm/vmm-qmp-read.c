@@ -52,12 +52,22 @@ static bool is_unsettled(const VmmQmp *q) {
                q->model.balloon_actual_bytes != q->balloon_value;
 }
 
+/*
+ * All monitors of a host are connected in the same moment, and would be read in the same moment for ever: a second's
+ * alarms would wait behind thousands of answers. Periods that differ by up to a quarter drift apart, and stay so.
+ */
+static uint64_t refresh_usec(const VmmQmp *q) {
+        uint64_t quarter = q->options.refresh_usec / 4;
+
+        return q->options.refresh_usec - (quarter > 0 ? q->spread % quarter : 0);
+}
+
 static void plan_next_reading(VmmQmp *q) {
         uint64_t now_usec;
 
         (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
         vmm_qmp_arm(q, is_unsettled(q) && now_usec < q->poll_until_usec ? q->options.poll_usec
-                                                                        : q->options.refresh_usec);
+                                                                        : refresh_usec(q));
 }
 
 static bool tell_run_state(VmmQmp *q) {

@@ -19,6 +19,9 @@
 #include "host-bridge/vmm/vmm-qmp-internal.h"
 #include "host-bridge/vmm/vmm-words.h"
 
+/* 2^32 over the golden ratio: multiples of it lie evenly in any interval. */
+#define SPREAD_STEP 2654435769ULL
+
 const VmmQmpOptions vmm_qmp_defaults = {
         .handshake_timeout_usec = 2 * USEC_PER_SEC,
         .reply_timeout_usec = 2 * USEC_PER_SEC,
@@ -256,6 +259,7 @@ static const VmmOps vmm_qmp_ops = {
 
 int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQmpOptions *options,
                 VmmHandler handler, void *userdata, Vmm **ret) {
+        static uint64_t n_made;
         _cleanup_(vmm_freep) Vmm *vmm = NULL;
         VmmQmp *q;
         int r;
@@ -277,6 +281,7 @@ int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQm
                 .name = strdup(name),
                 .path = strdup(path),
                 .retry_usec = options->retry_min_usec,
+                .spread = ++n_made * SPREAD_STEP,
         };
         vmm = &q->vmm;
         if (!q->name || !q->path)
