@@ -23,6 +23,10 @@ BENCHMARKS = {
     "p5-codec": "encode and checked decode against JSON and stock protobuf-c",
     "p7-online": "32 and 128 blocks against kernel auto-online and a udev rule (a guest)",
     "p8-virtio-mem": "4 GiB of virtio-mem with auto-online off (a guest)",
+    "p9-scale": "10,000 VMs on one core against a bare epoll loop (a farm of fake VMs)",
+    "p10-qmp": "alarm to command against QEMU's round trip, and beside monitors that hang (a farm)",
+    "r3-isolation": "alarm to command of 999 VMs beside one that floods, and beside 100 (a farm)",
+    "r4-slow-peers": "alarm to command beside 500 slowloris and 50 dead monitors (a farm)",
 }
 ROUNDS, SAMPLES = 12, 1_000_000
 ROUNDS_QUICK, SAMPLES_QUICK = 4, 20_000
@@ -58,6 +62,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(build=Path(os.environ.get("MEMTIDE_BUILD") or ROOT / "build"),
                     rounds=options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS),
                     samples=options.samples or (SAMPLES_QUICK if options.quick else SAMPLES),
+                    quick=options.quick,
                     say=lambda text: print(f"  {text}", file=sys.stderr, flush=True))
 
 

@@ -22,6 +22,7 @@ class Settings:
     build: Path    # meson's folder, not one with sanitizers
     rounds: int
     samples: int   # of p3-alloc, and of p1-rss's growth
+    quick: bool    # a look, not a figure to quote
     say: Callable[[str], None]  # progress, for people
 
     def program(self, name: str) -> Path:
