@@ -27,6 +27,7 @@ BUDGET_MIB = VMS * 1536  # 512 are boot RAM, and the demands go to 2 GiB
 CONFIG = f"""
 [Host]
 Budget={BUDGET_MIB}M
+PressureLimit=off
 [Shrink]
 Policy=idle
 CalmBeforeShrink=200ms
