@@ -15,8 +15,7 @@
 
 #include "common/macro.h"
 
-#define DIMM_PREFIX "memtide-dimm"
-#define SLOTS_MAX   256U /* of QEMU */
+#define SLOTS_MAX 256U /* of QEMU */
 
 static int read_size(const json_t *object, const char *key, uint64_t *ret) {
         const json_t *value = json_object_get(object, key);
@@ -56,9 +55,9 @@ unsigned qmp_memory_dimm_number(const char *id) {
         unsigned number = 0;
         size_t n;
 
-        if (!id || strncmp(id, DIMM_PREFIX, STRLEN(DIMM_PREFIX)) != 0)
+        if (!id || strncmp(id, QMP_MEMORY_DIMM_PREFIX, STRLEN(QMP_MEMORY_DIMM_PREFIX)) != 0)
                 return MEMORY_MODEL_DIMMS_MAX;
-        id += STRLEN(DIMM_PREFIX);
+        id += STRLEN(QMP_MEMORY_DIMM_PREFIX);
         n = strspn(id, "0123456789");
         if (n == 0 || n > 2 || id[n] != '\0' || (n > 1 && id[0] == '0'))
                 return MEMORY_MODEL_DIMMS_MAX;

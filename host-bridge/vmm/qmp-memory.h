@@ -8,6 +8,10 @@
 
 #include "host-bridge/policy/memory-model.h"
 
+/* What a DIMM of ours is called: this and its number. */
+#define QMP_MEMORY_DIMM_PREFIX "memtide-dimm"
+#define QMP_MEMORY_DIMM_ID_MAX 32U
+
 /*
  * Each returns 0, or -EBADMSG for an answer that does not have the shape of QEMU's schema or holds a
  * negative or absurd size; model is then half filled and not to be used.

@@ -2,14 +2,17 @@
 #pragma once
 
 /*
- * The parts of one object: vmm-qmp.c (connection, commands), vmm-qmp-read.c (readings of the model) and vmm-qmp-facts.c
- * (what else is asked now and then).
+ * The parts of one object: vmm-qmp.c (connection, commands), vmm-qmp-dimm.c (DIMMs), vmm-qmp-read.c (readings of the
+ * model) and vmm-qmp-facts.c (what else is asked now and then).
  */
 
+#include <jansson.h>
 #include <systemd/sd-event.h>
 
 #include "host-bridge/vmm/qmp.h"
 #include "host-bridge/vmm/vmm-qmp.h"
+
+typedef struct DimmWork DimmWork;
 
 typedef struct VmmQmp {
         Vmm vmm; /* first: ops */
@@ -45,8 +48,15 @@ typedef struct VmmQmp {
         MemoryModel model;
         bool state_told, running;
         bool unusable_told;
-        uint64_t balloon_value;   /* last commanded, 0 = none */
+        bool balloon_commanded;
+        uint64_t balloon_bytes;   /* inflated, as last commanded */
         uint64_t poll_until_usec; /* readings are frequent up to here */
+
+        /* DIMMs */
+        DimmWork *dimm; /* the one that is being plugged or pulled; NULL: none */
+        uint64_t n_dimm_works;
+        bool backends_due;     /* backends of DIMMs may be there that no DIMM uses */
+        bool memory_is_shared; /* with other processes: so must be what is added */
 } VmmQmp;
 
 /* Calls the owner. Returns false if the object is no more. */
@@ -57,6 +67,21 @@ void vmm_qmp_drop(VmmQmp *q, const char *why);
 
 /* Arms the timer, usec from now. */
 void vmm_qmp_arm(VmmQmp *q, uint64_t usec);
+
+/* As VmmOps.command, for ACTUATOR_DIMM; -EBUSY while another DIMM is under way. */
+int vmm_qmp_dimm_command(VmmQmp *q, uint64_t id, const PlanStep *step);
+
+/* An event that may speak of a DIMM. The object may be gone afterwards: *q->freed is set then. */
+void vmm_qmp_dimm_event(VmmQmp *q, const char *name, const json_t *data);
+
+/* The connection is lost: nobody will say how it ended. */
+void vmm_qmp_dimm_drop(VmmQmp *q);
+
+/* After a reading: looks for backends that nobody uses, if it is time to. */
+void vmm_qmp_dimm_look(VmmQmp *q);
+
+/* What may have been plugged already, and no reading says so yet: a balloon's value must count it. */
+uint64_t vmm_qmp_dimm_coming_bytes(const VmmQmp *q);
 
 /* Starts a reading, or another one after that which is under way. Returns 0 or -errno. */
 int vmm_qmp_read(VmmQmp *q);

@@ -48,8 +48,9 @@ static bool is_unsettled(const VmmQmp *q) {
         for (unsigned i = 0; i < q->model.n_virtio_mem; i++)
                 if (q->model.virtio_mem[i].size_bytes != q->model.virtio_mem[i].requested_bytes)
                         return true;
-        return q->model.has_balloon && q->balloon_value != 0 &&
-               q->model.balloon_actual_bytes != q->balloon_value;
+        /* By what it holds: a DIMM moves its logical size. In pages, as it was commanded. */
+        return q->model.has_balloon && q->balloon_commanded &&
+               memory_model_balloon_bytes(&q->model) / (4 * KIB) != q->balloon_bytes / (4 * KIB);
 }
 
 /*
@@ -107,7 +108,10 @@ static void finish_reading(VmmQmp *q) {
 
         if (!tell_run_state(q) || !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &q->model}))
                 return;
+        if (!q->ready)
+                return;
         vmm_qmp_ask_facts(q);
+        vmm_qmp_dimm_look(q);
         if (q->again && q->ready && q->n_outstanding == 0)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }

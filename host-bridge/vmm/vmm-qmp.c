@@ -27,6 +27,7 @@ const VmmQmpOptions vmm_qmp_defaults = {
         .reply_timeout_usec = 2 * USEC_PER_SEC,
         .retry_min_usec = 100 * USEC_PER_MSEC,
         .retry_max_usec = 5 * USEC_PER_SEC,
+        .pull_timeout_usec = 4 * USEC_PER_SEC,
         .poll_usec = 100 * USEC_PER_MSEC,
         .refresh_usec = 10 * USEC_PER_SEC,
 };
@@ -55,8 +56,9 @@ void vmm_qmp_drop(VmmQmp *q, const char *why) {
         q->again = false;
         q->state_told = false;
         q->machine_known = false;
-        q->balloon_value = 0;
         q->facts_due_usec = 0;
+        q->balloon_commanded = false;
+        vmm_qmp_dimm_drop(q);
         vmm_qmp_arm(q, q->retry_usec);
         q->retry_usec = u64_min(q->retry_usec * 2, q->options.retry_max_usec);
 
@@ -75,6 +77,8 @@ static const struct {
         {"BALLOON_CHANGE", VMM_MODEL},
         {"ACPI_DEVICE_OST", VMM_MODEL},
         {"DEVICE_DELETED", VMM_MODEL},
+        {"DEVICE_UNPLUG_GUEST_ERROR", VMM_MODEL},
+        {"MEM_UNPLUG_ERROR", VMM_MODEL},
         {"MIGRATION", VMM_MODEL},
         {"RESUME", VMM_MODEL},
         {"WAKEUP", VMM_MODEL},
@@ -84,8 +88,22 @@ static const struct {
         {"SHUTDOWN", VMM_SHUTDOWN},
 };
 
-static void on_event(VmmQmp *q, const char *name) {
+/* Returns false if the object is no more. */
+static bool take_dimm_event(VmmQmp *q, const QmpSignal *signal) {
+        bool freed = false, *outer = q->freed;
+
+        q->freed = &freed;
+        vmm_qmp_dimm_event(q, signal->name, signal->data);
+        if (!freed)
+                q->freed = outer;
+        else if (outer)
+                *outer = true;
+        return !freed;
+}
+
+static void on_event(VmmQmp *q, const QmpSignal *signal) {
         VmmEventKind kind = VMM_EVENT_KIND_MAX;
+        const char *name = signal->name;
 
         for (size_t i = 0; i < ELEMENTSOF(known_events) && kind == VMM_EVENT_KIND_MAX; i++)
                 if (strcmp(known_events[i].name, name) == 0)
@@ -94,6 +112,8 @@ static void on_event(VmmQmp *q, const char *name) {
                 return;
 
         vmm_qmp_watch(q);
+        if (!take_dimm_event(q, signal))
+                return;
         if (kind == VMM_PAUSED) {
                 q->state_told = true;
                 q->running = false;
@@ -111,14 +131,14 @@ static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
         switch (signal->kind) {
 
         case QMP_READY:
-                q->ready = true;
+                q->ready = q->backends_due = true;
                 q->lost_told = false;
                 if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_CONNECTED}) && q->ready)
                         (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
                 return;
 
         case QMP_EVENT:
-                on_event(q, signal->name);
+                on_event(q, signal);
                 return;
 
         case QMP_CLOSED:
@@ -190,8 +210,11 @@ static int command_balloon(VmmQmp *q, uint64_t id, const PlanStep *step) {
         value = memory_model_balloon_value(&q->model, step->to_bytes);
         if (value == 0)
                 return -ERANGE;
+        /* Too much is cut by QEMU; too little, by the size of a DIMM, panics a guest (kernel-qemu.md 3.3). */
+        value = u64_add(value, vmm_qmp_dimm_coming_bytes(q));
 
-        q->balloon_value = value;
+        q->balloon_commanded = true;
+        q->balloon_bytes = step->to_bytes;
         return qmp_execute(q->qmp, "balloon", json_pack("{s:I}", "value", (json_int_t) value), id,
                            on_command_reply);
 }
@@ -216,6 +239,8 @@ static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
                 return command_virtio_mem(q, id, step);
 
         case ACTUATOR_DIMM:
+                return vmm_qmp_dimm_command(q, id, step);
+
         case ACTUATOR_NONE:
         case ACTUATOR_MAX:
                 break;
@@ -234,6 +259,7 @@ static Vmm *vmm_qmp_free(Vmm *vmm) {
                 *q->freed = true;
         (void) sd_event_source_disable_unref(q->timer);
         (void) qmp_free(q->qmp);
+        vmm_qmp_dimm_drop(q);
         (void) sd_event_unref(q->event);
         free(q->name);
         free(q->path);

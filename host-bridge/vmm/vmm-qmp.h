@@ -13,6 +13,7 @@ typedef struct VmmQmpOptions {
         uint64_t reply_timeout_usec;     /* default 2 s */
         uint64_t retry_min_usec;         /* first wait after a loss; doubles; default 100 ms */
         uint64_t retry_max_usec;         /* default 5 s */
+        uint64_t pull_timeout_usec;      /* of a guest that is to let go of a DIMM; default 4 s */
         uint64_t poll_usec;              /* between readings while a command is unsettled; default 100 ms */
         uint64_t refresh_usec;           /* between readings otherwise; default 10 s */
 } VmmQmpOptions;

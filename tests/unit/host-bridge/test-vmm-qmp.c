@@ -231,7 +231,6 @@ static void test_commands(void **state) {
                  "{\"execute\":\"balloon\",\"arguments\":{\"value\":432013312},"},
                 {{ACTUATOR_BALLOON, 0, 0, 512 * MIB}, -ERANGE, NULL},
                 {{ACTUATOR_BALLOON, 0, 0, TIB}, -ERANGE, NULL},
-                {{ACTUATOR_DIMM, 0, 0, 0}, -EOPNOTSUPP, NULL},
                 {{ACTUATOR_NONE, 0, 0, 0}, -EOPNOTSUPP, NULL},
         };
         Fixture *f = *state;
