@@ -74,6 +74,29 @@ static void format_max(const void *field, char *buffer, size_t size) {
                                 policy->controlled ? format_size(text, policy->max_bytes) : text);
 }
 
+static int parse_dimm_size(const char *value, void *field) {
+        uint64_t *bytes = field;
+        int r;
+
+        if (value[0] == '\0' || strcmp(value, "no") == 0) {
+                *bytes = 0;
+                return 0;
+        }
+        r = parse_size(value, strlen(value), bytes);
+        if (r < 0)
+                return r;
+        return *bytes > 0 && *bytes <= MEMORY_BYTES_MAX && *bytes % MEMORY_MODEL_DIMM_MIN_BYTES == 0
+                       ? 0
+                       : -ERANGE;
+}
+
+static void format_dimm_size(const void *field, char *buffer, size_t size) {
+        const uint64_t *bytes = field;
+        char text[FORMAT_SIZE_MAX];
+
+        (void) snprintf(buffer, size, "%s", *bytes > 0 ? format_size(text, *bytes) : "no");
+}
+
 static const ConfigKey vm_keys[] = {
         {
                 .section = "VM",
@@ -121,6 +144,15 @@ static const ConfigKey vm_keys[] = {
                 .offset = offsetof(VmConfig, policy.shares),
                 .min = 1,
                 .max = SHARES_MAX,
+        },
+        {
+                .section = "VM",
+                .key = "DimmSize",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(VmConfig, policy.dimm_bytes),
+                .parse = parse_dimm_size,
+                .format = format_dimm_size,
+                .allowed = "a multiple of 128M up to 64T, such as 1G, or \"no\"",
         },
         {
                 .section = "VM",

@@ -177,6 +177,18 @@ static void log_block(Vm *vm, const MessageBlockEvent *event) {
                         zone_to_string(event->zone), event->error);
 }
 
+/* To an OfflineRange, if one is open; of an OnlineRange nobody waits for the answer. */
+static void feed_result(Vm *vm, const MessageCommandResult *result) {
+        bool ours = result->id == vm->resize.decision.id;
+
+        vm_feed(vm, &(ResizeEvent){
+                            .kind = !ours                             ? RESIZE_EVENT_HEARD
+                                    : result->outcome == COMMAND_DONE ? RESIZE_EVENT_PREPARED
+                                                                      : RESIZE_EVENT_UNPREPARED,
+                            .reason = result->reason,
+                    });
+}
+
 static void on_message(Vm *vm, const Message *message, uint64_t now_usec) {
         switch (message->type) {
 
@@ -205,8 +217,8 @@ static void on_message(Vm *vm, const Message *message, uint64_t now_usec) {
                 vm_feed_kind(vm, RESIZE_EVENT_HEARD);
                 return;
 
-        case MESSAGE_COMMAND_RESULT: /* to nothing that we send yet but Ping */
-                vm_feed_kind(vm, RESIZE_EVENT_HEARD);
+        case MESSAGE_COMMAND_RESULT:
+                feed_result(vm, &message->command_result);
                 return;
 
         case MESSAGE_HELLO: /* the session's */
@@ -229,6 +241,9 @@ static void on_opened(Vm *vm, const MessageHello *hello) {
         vm_feed_kind(vm, RESIZE_EVENT_LOST); /* an agent that starts anew knows of no resize */
         vm_begin_grace(vm);
         vm->hello = *hello;
+        vm->dimms_due = true;
+        vm_allow_dimms(vm);
+        vm_return_dimms(vm);
 
         if (!log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
                 return;

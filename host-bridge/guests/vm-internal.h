@@ -3,9 +3,9 @@
 
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
- * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-rival.c (somebody
- * else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in the way),
- * vm-pressure.c (its process on the host).
+ * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-dimm.c (its
+ * DIMMs), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in
+ * the way), vm-pressure.c (its process on the host).
  */
 
 #include "common/log.h"
@@ -59,6 +59,7 @@ struct Vm {
         /* guest */
         MessageHello hello;
         GuestFigures guest;
+        bool dimms_due;     /* the session is new: its agent is to be told of the DIMMs that it has */
         unsigned n_reports; /* since the session began, the guest was reset or went on after a pause */
 
         /* decisions */
@@ -93,6 +94,15 @@ uint64_t vm_now(void);
 void vm_on_session(Session *session, const SessionEvent *event, void *userdata);
 void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata);
 int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* After a new model, policy or Hello: may DIMMs be plugged and pulled? */
+void vm_allow_dimms(Vm *vm);
+
+/* OfflineRange or OnlineRange. Returns 0 or -errno. */
+int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint64_t life_usec);
+
+/* Tells a new agent of the DIMMs that it may use, once they are known. */
+void vm_return_dimms(Vm *vm);
 
 /* Writes the VM's entry in the ledger. */
 void vm_account(Vm *vm);

@@ -27,6 +27,7 @@ uint64_t vm_lacks(const Vm *vm) {
                 .max_bytes = vm->policy.max_bytes,
                 .n_yields = vm->rival.n_yields,
                 .model = &vm->model,
+                .dimm_bytes = vm->policy.dimm_bytes,
                 .vmm = &vm->facts,
                 .capabilities = vm->hello.capabilities,
                 .guest_block_bytes = vm->hello.block_size_bytes,

@@ -81,6 +81,7 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         bool due = !vm->monitor_up || vm->model_usec <= vm->closed_usec;
 
         vm->model = *fresh;
+        vm_allow_dimms(vm);
         vm->model_usec = vm_now();
         vm->monitor_up = true;
         vm->unsure_bytes = 0;
@@ -92,6 +93,7 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         else if (verdict == RIVAL_OOM && vm_is_managed(vm))
                 on_oom_deflation(vm);
         vm_feed_kind(vm, RESIZE_EVENT_MODEL);
+        vm_return_dimms(vm);
         if (due)
                 vm_judge(vm, vm_now());
 }

@@ -76,6 +76,16 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
                 (void) log_debug_errno(r, "VM %s: the guest was not told of its growth: %m", vm->name);
 }
 
+/* If it cannot be told, its session is over: a new one is told of every DIMM. */
+static void send_online(Vm *vm, const Dimm *dimm) {
+        int r;
+
+        r = vm_send_range(vm, MESSAGE_ONLINE_RANGE, vm->resize.decision.id, dimm,
+                          vm->resize.config.offline_timeout_usec);
+        if (r < 0)
+                (void) log_debug_errno(r, "VM %s: the guest was not told to take a DIMM back: %m", vm->name);
+}
+
 static int send_command(Vm *vm, const ResizeAction *action) {
         int r;
 
@@ -133,6 +143,8 @@ static void carry_out(Vm *vm, ResizeAction action) {
         for (unsigned i = 0; i < ACTIONS_MAX; i++) {
                 ResizeEvent failed = {.kind = RESIZE_EVENT_KIND_MAX};
 
+                if (action.online.size_bytes > 0)
+                        send_online(vm, &action.online);
                 switch (action.kind) {
 
                 case RESIZE_WAIT:
@@ -140,6 +152,12 @@ static void carry_out(Vm *vm, ResizeAction action) {
 
                 case RESIZE_ASK:
                         if (send_request(vm, &action) < 0)
+                                failed.kind = RESIZE_EVENT_LOST;
+                        break;
+
+                case RESIZE_PREPARE:
+                        if (vm_send_range(vm, MESSAGE_OFFLINE_RANGE, vm->resize.decision.id, &action.offline,
+                                          vm->resize.config.offline_timeout_usec) < 0)
                                 failed.kind = RESIZE_EVENT_LOST;
                         break;
 

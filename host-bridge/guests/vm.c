@@ -103,6 +103,7 @@ void vm_set_policy(Vm *vm, const VmPolicy *policy) {
 
         before = vm->policy.mode;
         vm->policy = *policy;
+        vm_allow_dimms(vm);
         if (!vm_is_managed(vm)) /* what is open stops where it is: its size stays */
                 vm_feed_kind(vm, RESIZE_EVENT_LOST);
         if (vm->policy.mode != before)

@@ -27,8 +27,9 @@ typedef struct VmPolicy {
         VmMode mode;
         bool controlled; /* Max= is given; without it the VM is observed */
         bool has_min;
-        uint64_t min_bytes; /* without has_min: the smaller of boot RAM and the smallest size seen */
-        uint64_t max_bytes; /* UINT64_MAX: as far as its devices reach */
+        uint64_t min_bytes;  /* without has_min: the smaller of boot RAM and the smallest size seen */
+        uint64_t max_bytes;  /* UINT64_MAX: as far as its devices reach */
+        uint64_t dimm_bytes; /* the size of a DIMM that may be plugged; 0: hands off DIMMs */
         VmClass vm_class;
         uint64_t shares; /* 0: SHARES_DEFAULT */
 } VmPolicy;

@@ -66,7 +66,7 @@ static const Row rows[] = {
         [LACK_DIMM_BLOCK] =
                 {"dimm-block", LACK_ERROR,
                  "its DIMMs are no multiple of its guest's memory blocks: the guest can not use them",
-                 "a Dimm= that is a multiple of the guest's block_size_bytes"},
+                 "a DimmSize= that is a multiple of the guest's block_size_bytes"},
         [LACK_RIVAL] = {"rival", LACK_WARNING, "somebody else changes its memory: the bridge leaves it alone",
                         "stop the other one (virsh setmem, MOM, a ballooning service), then: memtidectl "
                         "resume NAME"},
@@ -90,8 +90,8 @@ static uint64_t judge_devices(const LackFacts *facts) {
         return bit(model->n_virtio_mem == 0 && !grows_by_dimm, LACK_VIRTIO_MEM) |
                bit(model->n_virtio_mem > 0 && facts->controlled && beyond, LACK_ROOM) |
                bit(!model->has_balloon, LACK_BALLOON) |
-               bit(facts->agent && facts->guest_block_bytes > 0 && model->dimm_unit_bytes > 0 &&
-                           model->dimm_unit_bytes % facts->guest_block_bytes != 0,
+               bit(facts->agent && facts->guest_block_bytes > 0 &&
+                           facts->dimm_bytes % facts->guest_block_bytes != 0,
                    LACK_DIMM_BLOCK);
 }
 

@@ -54,6 +54,7 @@ typedef struct LackFacts {
         const MemoryModel *model;
         const VmmFacts *vmm;
         /* of the agent */
+        uint64_t dimm_bytes; /* of policy: DIMMs of that size are wanted; 0: none */
         uint64_t capabilities, guest_block_bytes;
         bool psi_missing;
 } LackFacts;

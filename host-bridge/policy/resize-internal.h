@@ -3,8 +3,8 @@
 
 /*
  * The parts of resize.c: resize-plan.c begins a step (planned, asked, offered), resize-step.c ends it (accepted,
- * confirmed, closed), resize-undo.c has the ways back (adopting what came, restoring the original). Nobody else
- * includes this.
+ * confirmed, closed), resize-dimm.c has what a DIMM needs besides, resize-undo.c the ways back (adopting what came,
+ * restoring the original). Nobody else includes this.
  */
 
 #include "host-bridge/policy/resize.h"
@@ -25,6 +25,23 @@ static inline uint64_t resize_step_bytes(const Resize *resize) {
         return resize_magnitude(plan_step_delta_bytes(&resize->step));
 }
 
+/* Of a DIMM this share may be missing: with memmap_on_memory 1.6 % of a block never reach MemTotal. */
+#define RESIZE_DIMM_TOLERANCE_SHARE 32U
+
+/* What the open step works on: one bit each. */
+#define RESIZE_BALLOON_BIT (1U << MEMORY_MODEL_DEVICES_MAX)
+#define RESIZE_DIMM_BIT    (RESIZE_BALLOON_BIT << 1)
+_Static_assert(MEMORY_MODEL_DEVICES_MAX + 1 + MEMORY_MODEL_DIMMS_MAX <= 32, "touched holds every hand");
+
+static inline unsigned resize_hand_bit(const PlanStep *step) {
+        if (step->actuator == ACTUATOR_BALLOON)
+                return RESIZE_BALLOON_BIT;
+        return (step->actuator == ACTUATOR_DIMM ? RESIZE_DIMM_BIT : 1U) << step->device;
+}
+
+/* Where the open step's device stands by the latest model, in the step's own terms. */
+uint64_t resize_step_value(const Resize *resize);
+
 /* Granularity of the open step's device. */
 uint64_t resize_step_granule(const Resize *resize);
 
@@ -33,6 +50,19 @@ ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_u
 
 /* Plans and begins the next step, or ends the resize where there is none. */
 ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event);
+
+/* Commands the open step, for the first time. */
+ResizeAction resize_begin_command(Resize *resize, uint64_t now_usec);
+
+/* The guest is to take the open step's DIMM offline; it has, it has not, a deadline. */
+ResizeAction resize_prepare(Resize *resize, uint64_t now_usec);
+ResizeAction resize_take_prepared(Resize *resize, uint64_t now_usec);
+ResizeAction resize_take_unprepared(Resize *resize, const ResizeEvent *event);
+ResizeAction resize_prepare_tick(Resize *resize, uint64_t now_usec);
+uint64_t resize_prepare_deadline_usec(const Resize *resize);
+
+/* A DIMM was plugged and never came online: it is taken back if it can be, then the resize ends. */
+ResizeAction resize_take_back(Resize *resize, uint64_t now_usec);
 
 /* While asking: a deadline, and when it is. */
 ResizeAction resize_ask_tick(Resize *resize, const ResizeEvent *event);

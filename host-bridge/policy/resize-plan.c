@@ -31,8 +31,7 @@ static uint64_t remaining_bytes(const Resize *resize) {
 static DecisionResult result_at_end(const Resize *resize) {
         const Decision *decision = &resize->decision;
         uint64_t slack = u64_max(memory_model_block_bytes(&resize->model), RESIZE_TOLERANCE_BYTES);
-        uint64_t confirmed = u64_add(resize_magnitude(resize->closed_bytes),
-                                     u64_mul(RESIZE_TOLERANCE_BYTES, decision->n_steps));
+        uint64_t confirmed = u64_add(resize_magnitude(resize->closed_bytes), resize->slack_bytes);
 
         if (decision->n_steps == 0)
                 return RESULT_FAILED;
@@ -60,11 +59,14 @@ static ResizeAction ask(Resize *resize, uint64_t remaining, uint64_t now_usec) {
         };
 }
 
-static ResizeAction begin_command(Resize *resize, uint64_t remaining, uint64_t now_usec) {
+ResizeAction resize_begin_command(Resize *resize, uint64_t now_usec) {
         Decision *decision = &resize->decision;
-        uint64_t bytes = resize_step_bytes(resize);
+        uint64_t bytes = resize_step_bytes(resize), remaining = remaining_bytes(resize);
         ResizeAction action;
 
+        resize->slack_bytes = u64_add(resize->slack_bytes, resize->step.actuator == ACTUATOR_DIMM
+                                                                   ? bytes / RESIZE_DIMM_TOLERANCE_SHARE
+                                                                   : RESIZE_TOLERANCE_BYTES);
         decision->requested_bytes = u64_add(decision->requested_bytes, bytes);
         decision->actuator = resize->step.actuator;
         decision->n_steps++;
@@ -93,7 +95,7 @@ ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event) {
 
         resize->step_number++;
         resize->step_confirmed_bytes = resize->progress_bytes = resize->step_stall_usec = 0;
-        return resize->growing ? begin_command(resize, remaining, event->now_usec)
+        return resize->growing ? resize_begin_command(resize, event->now_usec)
                                : ask(resize, remaining, event->now_usec);
 }
 
@@ -103,26 +105,21 @@ static void trim_step(Resize *resize, uint64_t bytes) {
         uint64_t take =
                 u64_align_down(u64_min(bytes, resize_step_bytes(resize)), resize_step_granule(resize));
 
-        if (step->actuator == ACTUATOR_BALLOON) {
-                step->from_bytes = memory_model_balloon_bytes(&resize->model);
-                step->to_bytes = u64_add(step->from_bytes, take);
-        } else {
-                step->from_bytes = resize->model.virtio_mem[step->device].size_bytes;
-                step->to_bytes = u64_sub(step->from_bytes, take);
-        }
+        step->from_bytes = resize_step_value(resize);
+        step->to_bytes = step->actuator == ACTUATOR_BALLOON ? u64_add(step->from_bytes, take)
+                                                            : u64_sub(step->from_bytes, take);
 }
 
 ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event) {
-        uint64_t remaining = remaining_bytes(resize);
-
         if (resize->phase != RESIZE_ASKING || event->step != resize->step_number)
                 return resize_wait();
 
         resize->reask_usec = 0;
-        trim_step(resize, u64_min(event->bytes, remaining));
+        trim_step(resize, u64_min(event->bytes, remaining_bytes(resize)));
         if (resize_step_bytes(resize) > 0) {
                 resize->n_reasks = 0;
-                return begin_command(resize, remaining, event->now_usec);
+                return resize->step.actuator == ACTUATOR_DIMM ? resize_prepare(resize, event->now_usec)
+                                                              : resize_begin_command(resize, event->now_usec);
         }
         if (event->reason == REFUSAL_UNSETTLED && resize->n_reasks < REASKS_MAX) {
                 resize->n_reasks++;
@@ -130,7 +127,8 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event) {
                 return resize_wait();
         }
 
-        resize->decision.refusal = event->reason;
+        /* An offer of a part of a DIMM is of no use, though it is no refusal in the guest's eyes. */
+        resize->decision.refusal = event->reason == REFUSAL_NONE ? REFUSAL_NOT_FREED : event->reason;
         return resize_finish(resize, resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_REFUSED,
                              event->now_usec);
 }

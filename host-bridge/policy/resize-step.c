@@ -18,9 +18,43 @@
 #define PROGRESS_SHARE 64U
 
 uint64_t resize_step_granule(const Resize *resize) {
-        return resize->step.actuator == ACTUATOR_VIRTIO_MEM
-                       ? resize->model.virtio_mem[resize->step.device].block_bytes
-                       : PAGE_BYTES;
+        const PlanStep *step = &resize->step;
+
+        switch (step->actuator) {
+
+        case ACTUATOR_VIRTIO_MEM:
+                return resize->model.virtio_mem[step->device].block_bytes;
+
+        case ACTUATOR_DIMM:
+                return u64_max(step->from_bytes, step->to_bytes);
+
+        case ACTUATOR_BALLOON:
+        case ACTUATOR_NONE:
+        case ACTUATOR_MAX:
+                break;
+        }
+        return PAGE_BYTES;
+}
+
+uint64_t resize_step_value(const Resize *resize) {
+        const PlanStep *step = &resize->step;
+
+        switch (step->actuator) {
+
+        case ACTUATOR_BALLOON:
+                return memory_model_balloon_bytes(&resize->model);
+
+        case ACTUATOR_VIRTIO_MEM:
+                return resize->model.virtio_mem[step->device].size_bytes;
+
+        case ACTUATOR_DIMM:
+                return resize->model.dimm[step->device].size_bytes;
+
+        case ACTUATOR_NONE:
+        case ACTUATOR_MAX:
+                break;
+        }
+        return 0;
 }
 
 static int64_t signed_bytes(const Resize *resize, uint64_t bytes) {
@@ -31,16 +65,15 @@ void resize_spare_present(Resize *resize) {
         PlanStep *step = &resize->step;
 
         if (step->actuator == ACTUATOR_BALLOON)
-                step->to_bytes = u64_min(step->to_bytes, memory_model_balloon_bytes(&resize->model));
-        else
-                step->to_bytes = u64_max(step->to_bytes, resize->model.virtio_mem[step->device].size_bytes);
+                step->to_bytes = u64_min(step->to_bytes, resize_step_value(resize));
+        else if (step->actuator == ACTUATOR_VIRTIO_MEM)
+                step->to_bytes = u64_max(step->to_bytes, resize_step_value(resize));
 }
 
 ResizeAction resize_command(Resize *resize, uint64_t now_usec) {
         resize->n_unanswered++;
         resize->kicked_usec = now_usec;
-        resize->touched |= 1U << (resize->step.actuator == ACTUATOR_BALLOON ? MEMORY_MODEL_DEVICES_MAX
-                                                                            : resize->step.device);
+        resize->touched |= resize_hand_bit(&resize->step);
         return (ResizeAction){
                 .kind = RESIZE_COMMAND,
                 .step = resize->step,
@@ -51,7 +84,10 @@ ResizeAction resize_command(Resize *resize, uint64_t now_usec) {
 
 /* What a step may be short of and still count as whole. */
 static uint64_t tolerance_bytes(const Resize *resize) {
-        return u64_min(RESIZE_TOLERANCE_BYTES, resize_step_bytes(resize) / 2);
+        uint64_t bytes = resize_step_bytes(resize);
+
+        return resize->step.actuator == ACTUATOR_DIMM ? bytes / RESIZE_DIMM_TOLERANCE_SHARE
+                                                      : u64_min(RESIZE_TOLERANCE_BYTES, bytes / 2);
 }
 
 bool resize_step_is_confirmed(const Resize *resize) {
@@ -62,9 +98,7 @@ uint64_t resize_step_moved_bytes(const Resize *resize) {
         const PlanStep *step = &resize->step;
         PlanStep so_far = *step;
 
-        so_far.to_bytes = step->actuator == ACTUATOR_BALLOON
-                                  ? memory_model_balloon_bytes(&resize->model)
-                                  : resize->model.virtio_mem[step->device].size_bytes;
+        so_far.to_bytes = resize_step_value(resize);
         return resize->growing == (plan_step_delta_bytes(&so_far) > 0)
                        ? resize_magnitude(plan_step_delta_bytes(&so_far))
                        : 0;
@@ -91,6 +125,8 @@ ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {
                 resize->decision.accepted_usec = event->now_usec;
         resize->phase = RESIZE_CONFIRMING;
         resize->progress_usec = event->now_usec;
+        if (resize->step.actuator == ACTUATOR_DIMM && !resize->growing)
+                resize->prepared = (Dimm){}; /* it is gone */
         return close_if_whole(resize, event);
 }
 
@@ -99,7 +135,9 @@ ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
         uint64_t bytes = u64_min(forth ? resize_magnitude(event->delta_bytes) : 0, resize_step_bytes(resize));
         uint64_t progress = u64_max(RESIZE_TOLERANCE_BYTES, resize_step_bytes(resize) / PROGRESS_SHARE);
 
-        if ((resize->phase != RESIZE_COMMANDED && resize->phase != RESIZE_CONFIRMING) ||
+        /* Of a DIMM the guest has less as soon as it is offline, before it is pulled. */
+        if ((resize->phase != RESIZE_COMMANDED && resize->phase != RESIZE_CONFIRMING &&
+             (resize->phase != RESIZE_PREPARING || resize->growing)) ||
             (event->step != resize->step_number && !(resize->growing && event->step == 0)))
                 return resize_wait();
 
@@ -130,7 +168,8 @@ static void advance_model(MemoryModel *model, const PlanStep *step, bool growing
                                              : u64_min(device->size_bytes, step->to_bytes);
                 device->requested_bytes = growing ? u64_max(device->requested_bytes, step->to_bytes)
                                                   : u64_min(device->requested_bytes, step->to_bytes);
-        }
+        } else if (step->actuator == ACTUATOR_DIMM)
+                memory_model_set_dimm(model, step->device, step->to_bytes);
 }
 
 ResizeAction resize_take_model(Resize *resize, const ResizeEvent *event) {

@@ -13,14 +13,14 @@
 
 #define RETRY_USEC  (200 * USEC_PER_MSEC)
 #define RETRIES_MAX 5U
-#define BALLOON_BIT (1U << MEMORY_MODEL_DEVICES_MAX)
 
 static bool restoring_original(const Resize *resize) {
         return resize->pending_result == RESULT_VETOED || resize->pending_result == RESULT_SILENT;
 }
 
-static unsigned step_bit(const PlanStep *step) {
-        return step->actuator == ACTUATOR_BALLOON ? BALLOON_BIT : 1U << step->device;
+/* A DIMM that never came online is taken back once: to try again would cost the guest its movable blocks. */
+static bool is_pulling(const Resize *resize) {
+        return resize->step.actuator == ACTUATOR_DIMM && resize->step.to_bytes == 0;
 }
 
 static ResizeAction send(Resize *resize, uint64_t now_usec) {
@@ -36,7 +36,15 @@ static PlanStep step_to_original(const Resize *resize, unsigned bit) {
         const MemoryModel *now = &resize->model, *original = &resize->original;
         unsigned device = (unsigned) __builtin_ctz(bit);
 
-        if (bit == BALLOON_BIT)
+        if (bit >= RESIZE_DIMM_BIT) {
+                device -= (unsigned) __builtin_ctz(RESIZE_DIMM_BIT);
+                return (PlanStep){
+                        .actuator = ACTUATOR_DIMM,
+                        .device = device,
+                        .to_bytes = original->dimm[device].size_bytes,
+                };
+        }
+        if (bit == RESIZE_BALLOON_BIT)
                 return (PlanStep){
                         .actuator = ACTUATOR_BALLOON,
                         .from_bytes = memory_model_balloon_bytes(now),
@@ -51,6 +59,7 @@ static PlanStep step_to_original(const Resize *resize, unsigned bit) {
         };
 }
 
+/* A DIMM is last, by its bit: whether it could be pulled may take seconds to tell. */
 static ResizeAction restore_next(Resize *resize, uint64_t now_usec) {
         if (resize->touched == 0)
                 return resize_finish(resize, resize->pending_result, now_usec);
@@ -58,8 +67,16 @@ static ResizeAction restore_next(Resize *resize, uint64_t now_usec) {
         return send(resize, now_usec);
 }
 
+static ResizeAction restore_first(Resize *resize, unsigned open, uint64_t now_usec) {
+        if ((resize->touched & open) == 0 || resize->step.actuator == ACTUATOR_DIMM)
+                return restore_next(resize, now_usec);
+        resize->step = step_to_original(resize, open);
+        return send(resize, now_usec);
+}
+
 ResizeAction resize_restore(Resize *resize, DecisionResult result, uint64_t now_usec) {
-        unsigned open = resize->phase == RESIZE_ASKING ? 0 : step_bit(&resize->step);
+        bool in_flight = resize->phase != RESIZE_ASKING && resize->phase != RESIZE_PREPARING;
+        ResizeAction action;
 
         resize->pending_result = result;
         resize->n_retries = 0;
@@ -67,10 +84,9 @@ ResizeAction resize_restore(Resize *resize, DecisionResult result, uint64_t now_
         resize_count_stall(resize);
 
         /* What is in flight is stopped first. */
-        if ((resize->touched & open) == 0)
-                return restore_next(resize, now_usec);
-        resize->step = step_to_original(resize, open);
-        return send(resize, now_usec);
+        action = restore_first(resize, in_flight ? resize_hand_bit(&resize->step) : 0, now_usec);
+        action.online = resize->prepared;
+        return action;
 }
 
 /* Where the open step has come to: the better for the guest of the hypervisor's word and its own. */
@@ -81,11 +97,10 @@ static uint64_t reached_bytes(const Resize *resize) {
         uint64_t block = resize_step_granule(resize);
 
         if (step->actuator == ACTUATOR_BALLOON)
-                return u64_min(memory_model_balloon_bytes(&resize->model),
-                               u64_shift(step->from_bytes, -gained));
-        return u64_align_up(u64_max(resize->model.virtio_mem[step->device].size_bytes,
-                                    u64_shift(step->from_bytes, gained)),
-                            block);
+                return u64_min(resize_step_value(resize), u64_shift(step->from_bytes, -gained));
+        if (step->actuator == ACTUATOR_DIMM)
+                return resize_step_value(resize);
+        return u64_align_up(u64_max(resize_step_value(resize), u64_shift(step->from_bytes, gained)), block);
 }
 
 ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
@@ -101,6 +116,8 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
         resize->pending_result = resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_TIMEOUT;
         resize->n_retries = 0;
 
+        if (step->actuator == ACTUATOR_DIMM && resize->growing)
+                return resize_take_back(resize, now_usec);
         /* All of it is there, but the guest does not say so (offline blocks): there is nothing to give up. */
         if (reached == step->to_bytes)
                 return resize_finish(resize, resize->pending_result, now_usec);
@@ -115,13 +132,17 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
 
 ResizeAction resize_restore_accepted(Resize *resize, uint64_t now_usec) {
         resize->n_retries = 0;
+        if (is_pulling(resize))
+                resize->prepared = (Dimm){}; /* it is gone */
         if (!restoring_original(resize))
                 return resize_finish(resize, resize->pending_result, now_usec);
-        resize->touched &= ~step_bit(&resize->step);
+        resize->touched &= ~resize_hand_bit(&resize->step);
         return restore_next(resize, now_usec);
 }
 
 ResizeAction resize_restore_rejected(Resize *resize, uint64_t now_usec) {
+        if (is_pulling(resize))
+                return resize_finish(resize, resize->pending_result, now_usec);
         resize->restore_rejected = true;
         resize->progress_usec = now_usec;
         return resize_wait();
@@ -135,6 +156,8 @@ uint64_t resize_restore_deadline_usec(const Resize *resize) {
 ResizeAction resize_restore_tick(Resize *resize, uint64_t now_usec) {
         if (now_usec < resize_restore_deadline_usec(resize))
                 return resize_wait();
+        if (is_pulling(resize))
+                return resize_finish(resize, resize->pending_result, now_usec);
         if (resize->n_retries >= RETRIES_MAX)
                 return resize_finish(resize, RESULT_FAILED, now_usec);
         resize->n_retries++;

@@ -19,6 +19,7 @@ static const ResizeConfig config_defaults = {
         .offer_timeout_usec = 3 * USEC_PER_SEC,
         .silence_usec = 300 * USEC_PER_MSEC,
         .kick_usec = USEC_PER_SEC,
+        .offline_timeout_usec = 5 * USEC_PER_SEC,
 };
 
 /* How long nothing has to move for is_short(). */
@@ -52,6 +53,8 @@ ResizeAction resize_begin(Resize *resize, const ResizeConfig *config, const Deci
                                 .silence_usec =
                                         or_default(config->silence_usec, config_defaults.silence_usec),
                                 .kick_usec = or_default(config->kick_usec, config_defaults.kick_usec),
+                                .offline_timeout_usec = or_default(config->offline_timeout_usec,
+                                                                   config_defaults.offline_timeout_usec),
                         },
                 .decision = *decision,
                 .growing = decision->kind == DECISION_GROW,
@@ -76,7 +79,8 @@ ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_u
         resize->decision.closed_usec = now_usec;
         return (ResizeAction){.kind = RESIZE_FINISH,
                               .step = resize->step,
-                              .step_number = resize->step_number};
+                              .step_number = resize->step_number,
+                              .online = resize->prepared}; /* what was prepared for nothing comes back */
 }
 
 static ResizeAction on_reply(Resize *resize, const ResizeEvent *event) {
@@ -118,7 +122,10 @@ static ResizeAction on_veto(Resize *resize, const ResizeEvent *event) {
 
 /* When the guest's silence in a shrink step in flight has lasted too long. */
 static uint64_t silence_deadline_usec(const Resize *resize) {
-        return resize->growing ? USEC_INFINITY : u64_add(resize->heard_usec, resize->config.silence_usec);
+        /* What is pulled has been offline before: nothing is taken meanwhile, and a guest says little then. */
+        return resize->growing || resize->step.actuator == ACTUATOR_DIMM
+                       ? USEC_INFINITY
+                       : u64_add(resize->heard_usec, resize->config.silence_usec);
 }
 
 /* When a driver that stopped half way is asked again: nothing else makes it retry within 50 s (S14). */
@@ -137,6 +144,7 @@ static uint64_t kick_deadline_usec(const Resize *resize) {
  */
 static bool is_short(const Resize *resize) {
         return resize->phase == RESIZE_CONFIRMING && resize->step_confirmed_bytes > 0 &&
+               resize->step.actuator != ACTUATOR_DIMM && /* plugged at once, online block by block */
                resize_step_is_fulfilled(resize);
 }
 
@@ -171,6 +179,9 @@ static ResizeAction on_tick(Resize *resize, const ResizeEvent *event) {
         case RESIZE_ASKING:
                 return resize_ask_tick(resize, event);
 
+        case RESIZE_PREPARING:
+                return resize_prepare_tick(resize, event->now_usec);
+
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:
                 return on_tick_in_flight(resize, event);
@@ -194,6 +205,14 @@ ResizeAction resize_feed(Resize *resize, const ResizeEvent *event) {
         case RESIZE_EVENT_OFFER:
                 resize->heard_usec = event->now_usec;
                 return resize_take_offer(resize, event);
+
+        case RESIZE_EVENT_PREPARED:
+                resize->heard_usec = event->now_usec;
+                return resize_take_prepared(resize, event->now_usec);
+
+        case RESIZE_EVENT_UNPREPARED:
+                resize->heard_usec = event->now_usec;
+                return resize_take_unprepared(resize, event);
 
         case RESIZE_EVENT_ACCEPTED:
         case RESIZE_EVENT_REJECTED:
@@ -231,6 +250,9 @@ uint64_t resize_deadline_usec(const Resize *resize) {
 
         case RESIZE_ASKING:
                 return resize_ask_deadline_usec(resize);
+
+        case RESIZE_PREPARING:
+                return resize_prepare_deadline_usec(resize);
 
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:

@@ -7,6 +7,7 @@
  *
  *  grow:    COMMAND (notice first) -> accepted -> the guest confirms -> next step or FINISH
  *  shrink:  ASK -> offer -> COMMAND -> the guest confirms -> ASK of the next step or FINISH
+ *  a DIMM:  ASK -> offer of all of it -> PREPARE -> prepared -> COMMAND -> the guest confirms; resize-dimm.c
  *           veto, silence (300 ms in flight), urgency: COMMAND that restores the original -> FINISH
  * A step is closed by the guest's confirmation or by its deadline, never by the hypervisor's word alone; nor by
  * the guest's where a MODEL contradicts it, so a reading is due with each CONFIRM.
@@ -27,11 +28,14 @@ typedef struct ResizeConfig {
         uint64_t offer_timeout_usec;   /* the guest's answer to a request; default 3 s */
         uint64_t silence_usec; /* silence of the guest in a shrink step in flight; default 300 ms (S8) */
         uint64_t kick_usec;    /* least time between same-value kicks; default 1 s (S14) */
+        uint64_t
+                offline_timeout_usec; /* the guest's to take a DIMM offline; default 5 s, its agent's own limit */
 } ResizeConfig;
 
 typedef enum ResizePhase {
         RESIZE_IDLE,
         RESIZE_ASKING,     /* shrink request sent */
+        RESIZE_PREPARING,  /* the guest takes a DIMM offline */
         RESIZE_COMMANDED,  /* hypervisor asked, no reply yet */
         RESIZE_CONFIRMING, /* hypervisor accepted; the guest's word is awaited */
         RESIZE_RESTORING,  /* the command that undoes is under way */
@@ -39,14 +43,16 @@ typedef enum ResizePhase {
 } ResizePhase;
 
 typedef enum ResizeEventKind {
-        RESIZE_EVENT_OFFER,    /* bytes = offered (0: refused, reason) */
-        RESIZE_EVENT_ACCEPTED, /* the hypervisor took the command */
-        RESIZE_EVENT_REJECTED, /* it did not */
-        RESIZE_EVENT_MODEL,    /* model = what the hypervisor says now */
-        RESIZE_EVENT_CONFIRM,  /* delta_bytes = usable now less usable at the step's notice or request */
-        RESIZE_EVENT_HEARD,    /* any frame of the guest: it lives */
-        RESIZE_EVENT_VETO,     /* the guest stops the shrink, or its urgency rose to high */
-        RESIZE_EVENT_LOST,     /* session or monitor is gone */
+        RESIZE_EVENT_OFFER,      /* bytes = offered (0: refused, reason) */
+        RESIZE_EVENT_PREPARED,   /* the guest has taken the DIMM offline */
+        RESIZE_EVENT_UNPREPARED, /* it has not, and is as it was (reason, if it refused) */
+        RESIZE_EVENT_ACCEPTED,   /* the hypervisor took the command */
+        RESIZE_EVENT_REJECTED,   /* it did not */
+        RESIZE_EVENT_MODEL,      /* model = what the hypervisor says now */
+        RESIZE_EVENT_CONFIRM,    /* delta_bytes = usable now less usable at the step's notice or request */
+        RESIZE_EVENT_HEARD,      /* any frame of the guest: it lives */
+        RESIZE_EVENT_VETO,       /* the guest stops the shrink, or its urgency rose to high */
+        RESIZE_EVENT_LOST,       /* session or monitor is gone */
         RESIZE_EVENT_TICK,
         RESIZE_EVENT_KIND_MAX,
 } ResizeEventKind;
@@ -68,6 +74,7 @@ typedef struct ResizeEvent {
 typedef enum ResizeActionKind {
         RESIZE_WAIT,
         RESIZE_ASK,     /* send ShrinkRequest of step_number, bytes, remaining_bytes, last */
+        RESIZE_PREPARE, /* send OfflineRange of offline */
         RESIZE_COMMAND, /* send GrowNotice if notice, then the step to the hypervisor */
         RESIZE_FINISH,  /* the resize is over; result and confirmed_bytes stand in decision */
 } ResizeActionKind;
@@ -79,6 +86,8 @@ typedef struct ResizeAction {
         bool notice;
         bool last;
         uint64_t bytes, remaining_bytes;
+        Dimm offline;
+        Dimm online; /* with any kind: send OnlineRange of it first; size 0: none */
 } ResizeAction;
 
 typedef struct Resize {
@@ -98,8 +107,10 @@ typedef struct Resize {
         uint64_t begun_usec;
         uint64_t progress_bytes; /* confirmed when the deadline was last moved */
         uint64_t step_stall_usec;
-        PlanStep closed_step;  /* the last that was confirmed; ACTUATOR_NONE: none yet */
-        unsigned touched;      /* what a veto has to give back: a bit per device, one for the balloon */
+        PlanStep closed_step; /* the last that was confirmed; ACTUATOR_NONE: none yet */
+        unsigned touched; /* what a veto has to give back: a bit per device and DIMM, one for the balloon */
+        uint64_t slack_bytes;  /* what all steps so far may be short of and still count as whole */
+        Dimm prepared;         /* that the guest was asked to take offline, and still has; size 0: none */
         unsigned n_unanswered; /* commands without a reply; replies come in the order of the commands */
         unsigned n_reasks;     /* of a guest that had not settled */
         uint64_t reask_usec;   /* when; 0: an answer is awaited */

@@ -12,6 +12,7 @@
 #define REPORT_FLIGHT_USEC (50 * USEC_PER_MSEC)
 #define REPORT_URGENT_USEC (100 * USEC_PER_MSEC)
 #define REPORT_CALM_USEC   USEC_PER_SEC
+#define OFFLINE_TICK       (4 * MIB) /* 0.8 GiB/s */
 
 static bool speaks(const SimGuest *guest) {
         return guest->config.character != SIM_SILENT || guest->now_usec < guest->config.silent_from_usec;
@@ -134,15 +135,6 @@ static void lie(SimGuest *guest) {
         guest->sample_usec = guest->now_usec + SAMPLE_GROW_USEC;
 }
 
-void sim_agent_tick(SimGuest *guest) {
-        if (guest->now_usec < guest->sample_usec)
-                return;
-        if (guest->config.character == SIM_LIAR)
-                lie(guest);
-        else
-                sample(guest);
-}
-
 void sim_guest_notice(SimGuest *guest, const SimNotice *notice) {
         guest->grow_open = true;
         guest->grow_id = notice->id;
@@ -183,4 +175,46 @@ void sim_guest_ask(SimGuest *guest, const ShrinkAsk *ask) {
         if (plan.verdict != SHRINK_WAITING)
                 answer(guest, ask, &plan);
         guest->sample_usec = u64_min(guest->sample_usec, guest->now_usec + SAMPLE_SHRINK_USEC);
+}
+
+/* Part by part, as blocks go, and back to the start when one does not. */
+static void work_offline(SimGuest *guest) {
+        uint64_t part = u64_min(OFFLINE_TICK, guest->offline_left_bytes);
+
+        if (guest->offline_left_bytes == 0)
+                return;
+        if (!sim_guest_take_offline(guest, part)) {
+                sim_guest_online(guest);
+                say(guest, (SimMessage){.kind = SIM_PREPARED, .id = guest->offline_id});
+                return;
+        }
+        guest->offline_left_bytes -= part;
+        if (guest->offline_left_bytes > 0)
+                return;
+        sample(guest); /* what was taken is confirmed first */
+        say(guest, (SimMessage){.kind = SIM_PREPARED, .id = guest->offline_id, .bytes = 1});
+}
+
+void sim_agent_tick(SimGuest *guest) {
+        work_offline(guest);
+        if (guest->now_usec < guest->sample_usec)
+                return;
+        if (guest->config.character == SIM_LIAR)
+                lie(guest);
+        else
+                sample(guest);
+}
+
+void sim_guest_offline(SimGuest *guest, uint64_t id, const Dimm *dimm) {
+        guest->offline_id = id;
+        if (guest->config.character == SIM_LIAR)
+                say(guest, (SimMessage){.kind = SIM_PREPARED, .id = id, .bytes = 1});
+        else
+                guest->offline_left_bytes =
+                        u64_sub(dimm->size_bytes, guest->model.dimm_bytes - guest->dimm_online_bytes);
+}
+
+void sim_guest_online(SimGuest *guest) {
+        guest->offline_left_bytes = 0;
+        guest->dimm_held = false;
 }

@@ -22,11 +22,15 @@
 #define RESOLUTION      (4 * KIB)
 
 static uint64_t plugged_bytes(const SimGuest *guest) {
-        return guest->model.n_virtio_mem > 0 ? guest->model.virtio_mem[0].size_bytes : 0;
+        uint64_t virtio_mem = guest->model.n_virtio_mem > 0 ? guest->model.virtio_mem[0].size_bytes : 0;
+
+        return virtio_mem + guest->dimm_online_bytes;
 }
 
 uint64_t sim_guest_usable_bytes(const SimGuest *guest) {
-        return memory_model_size_bytes(&guest->model) - KEPT_BYTES;
+        uint64_t offline = guest->model.dimm_bytes - guest->dimm_online_bytes;
+
+        return memory_model_size_bytes(&guest->model) - KEPT_BYTES - offline;
 }
 
 static uint64_t used_bytes(const SimGuest *guest) {
@@ -54,7 +58,7 @@ static uint64_t make_free(SimGuest *guest, uint64_t bytes) {
 }
 
 static void set_inflated(SimGuest *guest, uint64_t bytes) {
-        guest->model.balloon_actual_bytes = guest->model.boot_bytes - bytes;
+        guest->model.balloon_actual_bytes = guest->model.boot_bytes + guest->model.dimm_bytes - bytes;
 }
 
 static void work_virtio_mem(SimGuest *guest) {
@@ -68,6 +72,21 @@ static void work_virtio_mem(SimGuest *guest) {
                 device->size_bytes -= u64_align_down(
                         make_free(guest, u64_min(UNPLUG_TICK, device->size_bytes - device->requested_bytes)),
                         SUB_BLOCK_BYTES);
+}
+
+static void work_dimms(SimGuest *guest) {
+        uint64_t offline = guest->model.dimm_bytes - guest->dimm_online_bytes;
+
+        if (!guest->dimm_held && guest->now_usec >= guest->moving_from_usec)
+                guest->dimm_online_bytes += u64_min(PLUG_TICK, offline);
+}
+
+bool sim_guest_take_offline(SimGuest *guest, uint64_t bytes) {
+        if (make_free(guest, bytes) < bytes)
+                return false;
+        guest->dimm_online_bytes -= bytes;
+        guest->dimm_held = true;
+        return true;
 }
 
 static void work_balloon(SimGuest *guest) {
@@ -120,7 +139,10 @@ void sim_guest_command(SimGuest *guest, const PlanStep *step) {
         guest->moving_from_usec = guest->now_usec + guest->config.plug_delay_usec;
         if (step->actuator == ACTUATOR_BALLOON)
                 guest->inflate_goal_bytes = step->to_bytes;
-        else
+        else if (step->actuator == ACTUATOR_DIMM) {
+                memory_model_set_dimm(&guest->model, step->device, step->to_bytes);
+                guest->dimm_held = false;
+        } else
                 guest->model.virtio_mem[step->device].requested_bytes = step->to_bytes;
 }
 
@@ -136,6 +158,9 @@ void sim_guest_init(SimGuest *guest, const SimGuestConfig *config) {
                 .demand_config = {.actuator_delay_usec = 150 * USEC_PER_MSEC},
                 .shrink_config = {.margin_bytes = 128 * MIB, .hold_usec = 120 * USEC_PER_SEC},
         };
+        guest->model.free_slots = MEMORY_MODEL_DIMMS_MAX;
+        guest->model.room_bytes = 2 * GIB;
+        (void) memory_model_allow_dimms(&guest->model, config->dimm_bytes, 128 * MIB);
         if (config->plug_delay_usec == 0)
                 guest->config.plug_delay_usec = 70 * USEC_PER_MSEC;
         set_inflated(guest, config->inflated_bytes);
@@ -152,6 +177,7 @@ void sim_guest_init(SimGuest *guest, const SimGuestConfig *config) {
 void sim_guest_tick(SimGuest *guest, uint64_t now_usec) {
         guest->now_usec = now_usec;
         work_virtio_mem(guest);
+        work_dimms(guest);
         work_balloon(guest);
         work_load(guest);
         sim_agent_tick(guest);

@@ -69,9 +69,15 @@ static void finish(Sim *sim, SimVm *vm) {
 static void carry_out(Sim *sim, SimVm *vm, const ResizeAction *action) {
         const Decision *decision = &vm->resize.decision;
 
+        if (action->online.size_bytes > 0)
+                sim_guest_online(&vm->guest);
         switch (action->kind) {
 
         case RESIZE_WAIT:
+                return;
+
+        case RESIZE_PREPARE:
+                sim_guest_offline(&vm->guest, decision->id, &action->offline);
                 return;
 
         case RESIZE_ASK:
@@ -270,6 +276,10 @@ static void take(Sim *sim, SimVm *vm, const SimMessage *message) {
         }
         if (message->id != vm->resize.decision.id)
                 return;
+        if (message->kind == SIM_PREPARED) {
+                feed_kind(sim, vm, message->bytes > 0 ? RESIZE_EVENT_PREPARED : RESIZE_EVENT_UNPREPARED);
+                return;
+        }
         if (message->kind == SIM_OFFER && message->bytes == 0)
                 vm->held_until_usec = sim->now_usec + message->hold_usec;
         if (message->kind == SIM_CONFIRM)

@@ -31,6 +31,7 @@ typedef enum SimCharacter {
 typedef struct SimGuestConfig {
         uint64_t boot_bytes;
         uint64_t device_bytes; /* max-size of its virtio-mem; 0: none */
+        uint64_t dimm_bytes;   /* of each DIMM that may be plugged, up to 2 GiB of them; 0: none */
         bool has_balloon, balloon_in_total;
         uint64_t inflated_bytes; /* at the start */
         uint64_t cache_bytes;    /* clean page cache that it likes to keep */
@@ -46,6 +47,7 @@ typedef enum SimMessageKind {
         SIM_ALARM,
         SIM_OFFER,
         SIM_CONFIRM,
+        SIM_PREPARED, /* bytes 0: it is not */
 } SimMessageKind;
 
 typedef struct SimMessage {
@@ -71,6 +73,9 @@ typedef struct SimGuest {
 
         /* kernel and devices: the truth */
         MemoryModel model;
+        uint64_t dimm_online_bytes;
+        uint64_t offline_id, offline_left_bytes;       /* being taken offline */
+        bool dimm_held;                                /* offline at the host's word */
         uint64_t inflate_goal_bytes, moving_from_usec; /* what the devices work at, and since when they do */
         uint64_t anon_bytes, cache_bytes, memmap_bytes, psi_usec, scanned;
         unsigned oom_kills;
@@ -101,12 +106,17 @@ void sim_agent_tick(SimGuest *guest);
 uint64_t sim_guest_usable_bytes(const SimGuest *guest);
 uint64_t sim_guest_available_bytes(const SimGuest *guest);
 
+/* Returns false if there is not so much that could go. */
+bool sim_guest_take_offline(SimGuest *guest, uint64_t bytes);
+
 /* The hypervisor's side. */
 void sim_guest_command(SimGuest *guest, const PlanStep *step);
 
 /* The host's words. */
 void sim_guest_notice(SimGuest *guest, const SimNotice *notice);
 void sim_guest_ask(SimGuest *guest, const ShrinkAsk *ask);
+void sim_guest_offline(SimGuest *guest, uint64_t id, const Dimm *dimm);
+void sim_guest_online(SimGuest *guest);
 
 #define SIM_DECISIONS_MAX 512U
 

@@ -83,6 +83,7 @@ static const struct Hand {
         {"balloon that deflates on OOM",
          {.boot_bytes = 2560 * MIB, .has_balloon = true, .balloon_in_total = true, .inflated_bytes = 2 * GIB},
          512 * MIB},
+        {"DIMMs", {.boot_bytes = 512 * MIB, .dimm_bytes = 256 * MIB}, 512 * MIB},
         {"balloon, then virtio-mem",
          {.boot_bytes = GIB, .has_balloon = true, .inflated_bytes = 512 * MIB, .device_bytes = 1536 * MIB},
          512 * MIB},

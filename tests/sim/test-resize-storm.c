@@ -21,9 +21,10 @@
 #define EVENTS_MAX 120U
 #define LIFE_MAX   (20 * 60 * USEC_PER_SEC)
 
-/* Balloon and devices under one index. */
+/* Devices, balloon and DIMMs under one index. */
 #define BALLOON MEMORY_MODEL_DEVICES_MAX
-#define N_HANDS (MEMORY_MODEL_DEVICES_MAX + 1)
+#define DIMM    (MEMORY_MODEL_DEVICES_MAX + 1)
+#define N_HANDS (DIMM + MEMORY_MODEL_DIMMS_MAX)
 
 typedef struct Storm {
         uint64_t seed;
@@ -31,15 +32,16 @@ typedef struct Storm {
         Resize resize;
         MemoryModel truth, original;
         uint64_t wanted, min_bytes, max_bytes;
-        uint64_t target[N_HANDS]; /* last commanded: requested-size, or inflated */
+        uint64_t target[N_HANDS]; /* last commanded: requested-size, inflated, or a DIMM's size */
         ResizeAction last_command;
         bool has_command;
         uint64_t offered; /* by the event that is being fed; 0: it is no offer */
+        bool prepared;    /* the event that is being fed says that the DIMM is offline */
 } Storm;
 
 /* That the storm reaches every corner is part of the test. */
 static unsigned long n_results[DECISION_KIND_MAX][DECISION_RESULT_MAX], n_steps, n_events,
-        n_commands[RESIZE_PHASE_MAX];
+        n_commands[RESIZE_PHASE_MAX], n_plugs, n_pulls, n_taken_back;
 
 static uint64_t draw(Storm *storm) {
         storm->seed ^= storm->seed << 13;
@@ -60,6 +62,22 @@ static bool chance(Storm *storm, unsigned percent) {
 static uint64_t draw_bytes(Storm *storm) {
         return chance(storm, 90) ? below(storm, 300) * MIB + (chance(storm, 20) ? below(storm, MIB) : 0)
                                  : draw(storm) >> below(storm, 64);
+}
+
+static void draw_dimms(Storm *storm, MemoryModel *model) {
+        if (chance(storm, 20)) /* somebody else's */
+                model->dimm_bytes = 256 * MIB;
+        if (model->has_balloon)
+                model->balloon_actual_bytes += model->dimm_bytes;
+        for (unsigned i = 0; i < 3; i++)
+                if (chance(storm, 30)) {
+                        memory_model_set_dimm(model, i, (1 + below(storm, 4)) * 128 * MIB);
+                        model->dimm[i].address = 4 * GIB + i * GIB;
+                }
+        model->free_slots = (unsigned) below(storm, 4);
+        model->room_bytes = below(storm, 2048) * MIB;
+        (void) memory_model_allow_dimms(model, chance(storm, 60) ? (1 + below(storm, 4)) * 128 * MIB : 0,
+                                        128 * MIB);
 }
 
 static MemoryModel draw_model(Storm *storm) {
@@ -83,11 +101,22 @@ static MemoryModel draw_model(Storm *storm) {
                                 ? device->size_bytes
                                 : u64_align_down(below(storm, device->max_bytes + 1), device->block_bytes);
         }
+        draw_dimms(storm, &model);
         return model;
 }
 
 static unsigned hand_of(const PlanStep *step) {
-        return step->actuator == ACTUATOR_BALLOON ? BALLOON : step->device;
+        if (step->actuator == ACTUATOR_BALLOON)
+                return BALLOON;
+        return step->actuator == ACTUATOR_DIMM ? DIMM + step->device : step->device;
+}
+
+static bool has_hand(const MemoryModel *model, unsigned hand) {
+        return hand < model->n_virtio_mem || (hand == BALLOON && model->has_balloon) || hand >= DIMM;
+}
+
+static bool is_pull(const PlanStep *step) {
+        return step->actuator == ACTUATOR_DIMM && step->to_bytes == 0;
 }
 
 /* More in the guest's hands: as bytes that the VM has by it. */
@@ -98,12 +127,16 @@ static uint64_t held(const Storm *storm, unsigned hand, uint64_t value) {
 static uint64_t known_value(const Storm *storm, unsigned hand) {
         const MemoryModel *known = &storm->resize.model;
 
+        if (hand >= DIMM)
+                return known->dimm[hand - DIMM].size_bytes;
         return hand == BALLOON ? memory_model_balloon_bytes(known) : known->virtio_mem[hand].size_bytes;
 }
 
 static uint64_t original_value(const Storm *storm, unsigned hand) {
         const MemoryModel *model = &storm->original;
 
+        if (hand >= DIMM)
+                return model->dimm[hand - DIMM].size_bytes;
         return hand == BALLOON
                        ? memory_model_balloon_bytes(model)
                        : u64_max(model->virtio_mem[hand].size_bytes, model->virtio_mem[hand].requested_bytes);
@@ -114,9 +147,17 @@ static void check_grow_command(const Storm *storm, const ResizeAction *action) {
         unsigned hand = hand_of(&action->step);
         uint64_t sum = memory_model_committed_bytes(&storm->original);
 
+        if (is_pull(&action->step)) { /* it never came online */
+                assert_true(storm->prepared);
+                assert_int_equal(storm->resize.phase, RESIZE_RESTORING);
+                assert_int_equal(storm->resize.step_confirmed_bytes, 0);
+                n_taken_back++;
+                return;
+        }
+        n_plugs += action->step.actuator == ACTUATOR_DIMM;
         assert_true(held(storm, hand, action->step.to_bytes) >= held(storm, hand, known_value(storm, hand)));
         for (unsigned i = 0; i < N_HANDS; i++)
-                if (i < storm->original.n_virtio_mem || (i == BALLOON && storm->original.has_balloon))
+                if (has_hand(&storm->original, i))
                         sum = sum - held(storm, i, original_value(storm, i)) +
                               u64_max(held(storm, i, storm->target[i]),
                                       held(storm, i, original_value(storm, i)));
@@ -135,9 +176,12 @@ static void check_shrink_command(const Storm *storm, const ResizeAction *action,
         uint64_t to = held(storm, hand, action->step.to_bytes);
 
         if (storm->resize.phase == RESIZE_COMMANDED) {
-                assert_true(storm->offered > 0);
                 assert_true(to < now);
-                assert_true(now - to <= storm->offered);
+                if (is_pull(&action->step)) {
+                        assert_true(storm->prepared);
+                        n_pulls++;
+                } else
+                        assert_true(now - to <= storm->offered);
                 assert_true(now - to <= storm->wanted);
                 assert_true(memory_model_size_bytes(&storm->resize.model) - (now - to) >= storm->min_bytes);
         } else if (storm->resize.phase == RESIZE_CONFIRMING) {
@@ -185,6 +229,14 @@ static void check(Storm *storm, const ResizeAction *action) {
                 assert_true(action->bytes > 0 && action->bytes <= action->remaining_bytes);
                 return;
 
+        case RESIZE_PREPARE:
+                assert_int_equal(storm->resize.phase, RESIZE_PREPARING);
+                assert_true(is_pull(&action->step));
+                assert_true(action->offline.size_bytes > 0);
+                if (!storm->resize.growing)
+                        assert_true(action->offline.size_bytes <= storm->offered);
+                return;
+
         case RESIZE_COMMAND:
                 before = storm->target[hand];
                 storm->target[hand] = action->step.to_bytes;
@@ -216,6 +268,11 @@ static void move_truth(Storm *storm) {
                                                                : u64_align_down(low + below(storm, way + 1),
                                                                                 device->block_bytes);
         }
+        for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
+                if (storm->target[DIMM + i] != storm->truth.dimm[i].size_bytes && chance(storm, 70)) {
+                        memory_model_set_dimm(&storm->truth, i, storm->target[DIMM + i]);
+                        storm->truth.dimm[i].address = 8 * GIB + i * GIB;
+                }
         if (storm->truth.has_balloon && chance(storm, 70))
                 storm->truth.balloon_actual_bytes =
                         storm->truth.boot_bytes + storm->truth.dimm_bytes - storm->target[BALLOON];
@@ -255,12 +312,19 @@ static void fill_numbers(Storm *storm, ResizeEvent *event) {
 
 static ResizeEventKind draw_kind(Storm *storm) {
         static const ResizeEventKind often[] = {
-                RESIZE_EVENT_OFFER,   RESIZE_EVENT_ACCEPTED, RESIZE_EVENT_CONFIRM, RESIZE_EVENT_MODEL,
-                RESIZE_EVENT_HEARD,   RESIZE_EVENT_TICK,     RESIZE_EVENT_CONFIRM, RESIZE_EVENT_ACCEPTED,
-                RESIZE_EVENT_CONFIRM, RESIZE_EVENT_OFFER,
+                RESIZE_EVENT_OFFER,   RESIZE_EVENT_ACCEPTED, RESIZE_EVENT_CONFIRM,  RESIZE_EVENT_MODEL,
+                RESIZE_EVENT_HEARD,   RESIZE_EVENT_TICK,     RESIZE_EVENT_CONFIRM,  RESIZE_EVENT_ACCEPTED,
+                RESIZE_EVENT_CONFIRM, RESIZE_EVENT_OFFER,    RESIZE_EVENT_PREPARED,
         };
-        static const ResizeEventKind seldom[] = {RESIZE_EVENT_REJECTED, RESIZE_EVENT_VETO, RESIZE_EVENT_LOST};
+        static const ResizeEventKind seldom[] = {RESIZE_EVENT_REJECTED, RESIZE_EVENT_VETO, RESIZE_EVENT_LOST,
+                                                 RESIZE_EVENT_UNPREPARED};
 
+        /* A guest that brings no DIMM online, which takes seconds to be noticed. */
+        static const ResizeEventKind dumb[] = {RESIZE_EVENT_ACCEPTED, RESIZE_EVENT_MODEL, RESIZE_EVENT_HEARD,
+                                               RESIZE_EVENT_PREPARED};
+
+        if (storm->resize.growing && storm->resize.step.actuator == ACTUATOR_DIMM && storm->seed % 8 > 0)
+                return dumb[below(storm, ELEMENTSOF(dumb))];
         return chance(storm, 98) ? often[below(storm, ELEMENTSOF(often))]
                                  : seldom[below(storm, ELEMENTSOF(seldom))];
 }
@@ -284,6 +348,7 @@ static void feed(Storm *storm, ResizeEventKind kind) {
         storm->offered = kind == RESIZE_EVENT_OFFER && asking && event.step == storm->resize.step_number
                                  ? event.bytes
                                  : 0;
+        storm->prepared = kind == RESIZE_EVENT_PREPARED && storm->resize.phase == RESIZE_PREPARING;
         action = resize_feed(&storm->resize, &event);
         check(storm, &action);
         assert_true(storm->now_usec - storm->begun_usec < LIFE_MAX);
@@ -309,8 +374,9 @@ static void begin(Storm *storm) {
         storm->truth = storm->original = draw_model(storm);
         size = memory_model_size_bytes(&storm->truth);
         for (unsigned i = 0; i < N_HANDS; i++)
-                storm->target[i] = i == BALLOON ? memory_model_balloon_bytes(&storm->truth)
-                                                : storm->truth.virtio_mem[i].requested_bytes;
+                storm->target[i] = i >= DIMM      ? storm->truth.dimm[i - DIMM].size_bytes
+                                   : i == BALLOON ? memory_model_balloon_bytes(&storm->truth)
+                                                  : storm->truth.virtio_mem[i].requested_bytes;
 
         storm->begun_usec = storm->now_usec = 1 + below(storm, USEC_PER_SEC);
         storm->wanted = draw_bytes(storm);
@@ -388,6 +454,9 @@ static void test_storm(void **state) {
                 assert_true(n >= SEQUENCES / 1000);
         }
         assert_true(n_commands[RESIZE_CONFIRMING] >= SEQUENCES / 1000);
+        print_message("DIMMs: %lu plugged, %lu pulled, %lu taken back\n", n_plugs, n_pulls, n_taken_back);
+        assert_true(n_plugs >= SEQUENCES / 1000 && n_pulls >= SEQUENCES / 1000);
+        assert_true(n_taken_back >= SEQUENCES / 1000);
 }
 
 int main(int argc, char **argv) {

@@ -30,6 +30,11 @@ static MemoryModel model_of(const Script *script, uint64_t plugged) {
                         .block_bytes = script->block * MIB,
                 };
         }
+        model.dimm[0].address = 4 * GIB;
+        model.free_slots = 2;
+        model.room_bytes = 4 * GIB;
+        memory_model_set_dimm(&model, 0, script->dimm * MIB);
+        (void) memory_model_allow_dimms(&model, script->unit * MIB, 128 * MIB);
         return model;
 }
 
@@ -38,6 +43,10 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
                           line->event == MODEL && line->mib > 0 ? (uint64_t) line->mib : script->plugged);
         if (line->mib == -1)
                 model->n_virtio_mem = 0;
+        if (line->mib == -2)
+                memory_model_set_dimm(model, 0, 0);
+        if (line->mib == -3)
+                memory_model_set_dimm(model, 0, script->unit * MIB);
         return (ResizeEvent){
                 .kind = line->event == UNSENT ? RESIZE_EVENT_REJECTED : (ResizeEventKind) line->event,
                 .unsent = line->event == UNSENT,
@@ -59,6 +68,11 @@ static void check_line(const Line *line, const ResizeAction *action, const Resiz
                 assert_int_equal(action->step.to_bytes, line->to * MIB);
                 assert_true(action->bytes <= action->remaining_bytes || action->remaining_bytes == 0);
         }
+        if (line->action == RESIZE_PREPARE) {
+                assert_int_equal(action->offline.address, 4 * GIB);
+                assert_int_equal(action->offline.size_bytes, action->bytes);
+        }
+        assert_int_equal(action->online.size_bytes > 0, line->online);
         if (line->action == RESIZE_FINISH) {
                 assert_int_equal(resize->decision.result, line->result);
                 assert_int_equal(resize->decision.closed_usec, (1000000 + line->at) * USEC_PER_MSEC);
@@ -82,7 +96,10 @@ static void tell_fulfilled(Resize *resize, const ResizeEvent *confirm) {
 
         if (resize->phase == RESIZE_RESTORING || (delta > 0) != (whole > 0))
                 return;
-        if (step->actuator == ACTUATOR_BALLOON) {
+        if (step->actuator == ACTUATOR_DIMM) {
+                if (resize->growing)
+                        memory_model_set_dimm(&model, step->device, step->to_bytes);
+        } else if (step->actuator == ACTUATOR_BALLOON) {
                 model.balloon_actual_bytes = u64_shift(model.boot_bytes - step->from_bytes, delta);
         } else {
                 uint64_t *size = &model.virtio_mem[step->device].size_bytes;

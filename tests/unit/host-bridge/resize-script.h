@@ -13,6 +13,8 @@
 /* Shorter names for the tables. */
 enum {
         OFFER = RESIZE_EVENT_OFFER,
+        PREPARED = RESIZE_EVENT_PREPARED,
+        UNPREPARED = RESIZE_EVENT_UNPREPARED,
         ACCEPTED = RESIZE_EVENT_ACCEPTED,
         REJECTED = RESIZE_EVENT_REJECTED,
         MODEL = RESIZE_EVENT_MODEL,
@@ -28,13 +30,14 @@ typedef struct Line {
         unsigned at;
         unsigned event;  /* ResizeEventKind or UNSENT; of the first line: none, the resize begins */
         unsigned number; /* step of OFFER and CONFIRM */
-        int64_t mib;     /* OFFER: offered; CONFIRM: delta; MODEL: plugged, the balloon if negative */
+        int64_t mib; /* OFFER: offered; CONFIRM: delta; MODEL: plugged, -1: other devices, -2, -3: the DIMM is gone, is there */
         ResizeActionKind action;
         uint64_t to;           /* COMMAND, ASK: target of the step */
         DecisionResult result; /* FINISH */
         uint64_t deadline;     /* 0: not looked at */
         bool alone;            /* CONFIRM: no reading comes with it */
-        RefusalReason reason;  /* OFFER of 0 */
+        RefusalReason reason;  /* OFFER of 0, UNPREPARED */
+        bool online;           /* the guest is told to have its DIMM back */
 } Line;
 
 typedef struct Script {
@@ -43,6 +46,7 @@ typedef struct Script {
         uint64_t wanted;
         uint64_t plugged, block, inflated; /* virtio-mem of 2 GiB if block > 0; a balloon if inflated > 0 */
         uint64_t wave, max, min;
+        uint64_t dimm, unit; /* plugged as number 0; what may be plugged */
         Line lines[LINES_MAX];
         int64_t confirmed;
         unsigned n_steps;
@@ -51,6 +55,7 @@ typedef struct Script {
 #define WAITS           .action = RESIZE_WAIT
 #define COMMANDS(mib)   .action = RESIZE_COMMAND, .to = (mib)
 #define ASKS(mib)       .action = RESIZE_ASK, .to = (mib)
+#define PREPARES        .action = RESIZE_PREPARE
 #define FINISHES(value) .action = RESIZE_FINISH, .result = (value)
 
 /* Plays script against a resize with default timeouts; fails the running test where they differ. */

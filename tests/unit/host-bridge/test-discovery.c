@@ -119,6 +119,13 @@ static void test_policy_files(void **state) {
                 {"", 0, {}},
                 {"[VM]\n", 0, {}},
                 {"[VM]\nMax=device\n", 0, {.controlled = true, .max_bytes = UINT64_MAX}},
+                {"[VM]\nMax=4G\nDimmSize=512M\n",
+                 0,
+                 {.controlled = true, .max_bytes = 4 * GIB, .dimm_bytes = 512 * MIB}},
+                {"[VM]\nDimmSize=no\n", 0, {}},
+                {"[VM]\nDimmSize=0\n", -EINVAL, {}},
+                {"[VM]\nDimmSize=1000M\n", -EINVAL, {}},
+                {"[VM]\nDimmSize=65T\n", -EINVAL, {}},
                 {"[VM]\nMax=4G\n", 0, {.controlled = true, .max_bytes = 4 * GIB}},
                 {"[VM]\nMin=512M\n", 0, {.has_min = true, .min_bytes = 512 * MIB}},
                 {"[VM]\nMin=1G\nMax=1G\n",
@@ -154,7 +161,8 @@ static void test_policy_files(void **state) {
                     config.policy.controlled != cases[i].policy.controlled ||
                     config.policy.has_min != cases[i].policy.has_min ||
                     config.policy.min_bytes != cases[i].policy.min_bytes ||
-                    config.policy.max_bytes != cases[i].policy.max_bytes)
+                    config.policy.max_bytes != cases[i].policy.max_bytes ||
+                    config.policy.dimm_bytes != cases[i].policy.dimm_bytes)
                         fail_msg("%s: %d", cases[i].text, r);
         }
 }

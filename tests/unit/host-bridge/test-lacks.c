@@ -108,7 +108,7 @@ static void preallocated(Patient *p) {
 }
 
 static void odd_dimm(Patient *p) {
-        p->model.dimm_unit_bytes = 128 * MIB;
+        p->facts.dimm_bytes = 128 * MIB;
         p->facts.guest_block_bytes = 2 * GIB;
 }
 

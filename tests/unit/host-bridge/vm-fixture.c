@@ -67,6 +67,8 @@ void fulfil(Fixture *f) {
 
         if (step->actuator == ACTUATOR_VIRTIO_MEM)
                 h->model.virtio_mem[step->device].size_bytes = step->to_bytes;
+        else if (step->actuator == ACTUATOR_DIMM)
+                memory_model_set_dimm(&h->model, step->device, step->to_bytes);
         else
                 h->model.balloon_actual_bytes = h->model.boot_bytes + h->model.dimm_bytes - step->to_bytes;
         tell(h, VMM_ACCEPTED, h->ids[h->n_commands - 1]);
