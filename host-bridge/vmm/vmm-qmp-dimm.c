@@ -24,6 +24,7 @@
 #include "host-bridge/vmm/vmm-words.h"
 
 #define BACKEND_SUFFIX "-mem"
+#define LOOKS_MAX      20U /* per connection: what can not be freed by then is somebody's */
 
 typedef enum DimmStage {
         DIMM_LOOKING,   /* to be plugged: is it there already? */
@@ -327,7 +328,11 @@ static bool is_leaving(const VmmQmp *q, unsigned number) {
                (q->dimm->stage == DIMM_DELETING || q->dimm->stage == DIMM_LEAVING);
 }
 
+/* QEMU forgets a device a moment after it has said so: until then its backend is in use. */
 static void on_freed_late(Qmp *qmp, const QmpReply *reply, void *userdata) {
+        VmmQmp *q = userdata;
+
+        q->backends_due |= !reply->value;
 }
 
 static int on_deleted(VmmQmp *q, unsigned number) {
@@ -392,9 +397,10 @@ static void on_backends(Qmp *qmp, const QmpReply *reply, void *userdata) {
 }
 
 void vmm_qmp_dimm_look(VmmQmp *q) {
-        if (!q->backends_due)
+        if (!q->backends_due || q->n_looks >= LOOKS_MAX)
                 return;
         q->backends_due = false;
+        q->n_looks++;
         (void) qmp_execute(q->qmp, "query-memdev", NULL, 0,
                            on_backends); /* a failure shows as a lost connection */
 }

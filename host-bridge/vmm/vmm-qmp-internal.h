@@ -56,6 +56,7 @@ typedef struct VmmQmp {
         DimmWork *dimm; /* the one that is being plugged or pulled; NULL: none */
         uint64_t n_dimm_works;
         bool backends_due;     /* backends of DIMMs may be there that no DIMM uses */
+        unsigned n_looks;      /* for them, since we are connected */
         bool memory_is_shared; /* with other processes: so must be what is added */
 } VmmQmp;
 

@@ -132,6 +132,7 @@ static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
 
         case QMP_READY:
                 q->ready = q->backends_due = true;
+                q->n_looks = 0;
                 q->lost_told = false;
                 if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_CONNECTED}) && q->ready)
                         (void) vmm_qmp_read(q); /* a failure shows as a lost connection */

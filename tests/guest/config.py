@@ -29,6 +29,7 @@ class GuestConfig:
     agent_args: tuple[str, ...] = ()        # instead of init.sh's own; no spaces or commas in them
     auto_online: str | None = None          # memhp_default_state=; None = as the kernel was built
     zram: str = ""                          # size of swap in zram, such as "256M"
+    reboots: bool = False                   # comes up again after a reset; else QEMU ends
     disk_bytes: int = 0                     # /dev/vda of zeroes, read at 300 MiB/s at most; 0 = no disk
     cgroup: str = "v2"                      # what is mounted at /sys/fs/cgroup: v2, v1 or none
     incoming: bool = False                  # waits to be migrated to, instead of booting
@@ -89,7 +90,7 @@ def qemu_command(config: GuestConfig, paths: GuestPaths, kernel: Kernel, initram
     hotplug = f",maxmem={maximum}{slots}" if maximum > config.memory_mib * MIB else ""
     return [QEMU, "-name", config.name, "-machine", f"q35,accel={accelerator.name}", "-cpu", accelerator.cpu,
             "-smp", str(config.cpus), "-m", f"{config.memory_mib}M{hotplug}",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-nodefaults", "-no-user-config", "-display", "none", *([] if config.reboots else ["-no-reboot"]),
             "-kernel", str(kernel.image), "-initrd", str(initramfs), "-append", _cmdline(config),
             "-serial", f"file:{paths.console}",
             "-qmp", f"unix:{paths.bridge_qmp},server=on,wait=off",

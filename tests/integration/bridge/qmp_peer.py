@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU as its monitor shows it, scripted: boot RAM, one virtio-mem, a balloon, and every way to misbehave."""
+"""A QEMU as its monitor shows it, scripted: boot RAM, one virtio-mem, a balloon, DIMMs, and every way to misbehave."""
 from __future__ import annotations
 
 import json
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from qmp_dimms import Dimms, Refused
 
 MIB = 1 << 20
 BLOCK = 2 * MIB
@@ -20,13 +22,16 @@ GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}, "
 class QmpPeer:
     """Serves one client at a time on its own thread, as QEMU does. Attributes may be changed while it runs."""
 
-    def __init__(self, path: Path, boot: int = 512 * MIB, vmem: int = 2048 * MIB, balloon: bool = True) -> None:
+    def __init__(self, path: Path, boot: int = 512 * MIB, vmem: int = 2048 * MIB, balloon: bool = True,
+                 dimms: Dimms | None = None) -> None:
         self.path = path
         self.boot = boot
         self.vmem_max = vmem
         self.requested = self.size = 0
         self.has_balloon = balloon
-        self.actual = self.target = boot
+        self.dimms = dimms or Dimms()
+        self.ejects = "at once"  # or "never", or "refuses"
+        self.inflated = self.inflate_to = 0
         self.devices: list[dict[str, str]] = []  # of /machine/peripheral
         self.prealloc = False
         self.running = True
@@ -84,8 +89,25 @@ class QmpPeer:
         return [arguments for _, name, arguments in self.commands if name == command]
 
     @property
+    def actual(self) -> int:
+        """The balloon's logical size, which moves with the DIMMs."""
+        return self.boot + self.dimms.bytes - self.inflated
+
+    @actual.setter
+    def actual(self, value: int) -> None:
+        self.inflated = self.boot + self.dimms.bytes - value
+
+    @property
+    def target(self) -> int:
+        return self.boot + self.dimms.bytes - self.inflate_to
+
+    @target.setter
+    def target(self, value: int) -> None:
+        self.inflate_to = self.boot + self.dimms.bytes - value
+
+    @property
     def balloon_bytes(self) -> int:
-        return self.boot - self.actual
+        return self.inflated
 
     # -- the monitor -----------------------------------------------------------------------------
 
@@ -135,6 +157,8 @@ class QmpPeer:
         reply: dict[str, Any] = {"id": request["id"]}
         try:
             reply["return"] = self._execute(name, arguments)
+        except Refused as error:
+            reply["error"] = {"class": error.kind, "desc": str(error)}
         except ValueError as error:
             reply["error"] = {"class": "GenericError", "desc": str(error)}
         self.send_raw(json.dumps(reply).encode() + b"\r\n")
@@ -145,26 +169,35 @@ class QmpPeer:
         if name == "query-status":
             return {"status": "running" if self.running else "paused", "singlestep": False, "running": self.running}
         if name == "query-memory-size-summary":
-            return {"base-memory": self.boot, "plugged-memory": self.size}
+            return {"base-memory": self.boot, "plugged-memory": self.size + self.dimms.bytes}
         if name == "qom-get":
             assert arguments == {"path": "/machine", "property": "memory"}
-            return {"size": self.boot, "max-size": self.boot + self.vmem_max, "slots": 0}
+            return {"size": self.boot, "max-size": self.boot + self.vmem_max + self.dimms.room,
+                    "slots": self.dimms.slots}
         if name == "query-version":
             return dict(GREETING["QMP"]["version"])
         if name == "qom-list":
             return self.devices if arguments["path"] == "/machine/peripheral" else []
         if name == "query-memdev":
-            return [{"id": "m", "size": self.vmem_max, "prealloc": self.prealloc}]
+            return [*self.dimms.execute(name, arguments),
+                    *([{"id": "m", "size": self.vmem_max, "prealloc": self.prealloc}] if self.vmem_max else [])]
         if name == "query-memory-devices":
-            return [self._device()] if self.vmem_max else []
+            return [*([self._device()] if self.vmem_max else []), *self.dimms.devices()]
         if name == "query-balloon":
             if not self.has_balloon:
-                raise ValueError("No balloon device has been activated")
+                raise Refused("No balloon device has been activated", "DeviceNotActive")
             return {"actual": self.actual}
         if name == "qom-set":
             self._request(arguments)
         elif name == "balloon":
             self._balloon(arguments["value"])
+        elif name in ("object-add", "object-del", "device_add", "device_del"):
+            result = self.dimms.execute(name, arguments)
+            if name == "device_add":
+                threading.Timer(self.work_s, self.on_change).start()
+            if name == "device_del":
+                threading.Timer(self.work_s, self.settle_dimms).start()
+            return result
         return {}
 
     def _device(self) -> dict[str, Any]:
@@ -183,9 +216,22 @@ class QmpPeer:
     def _balloon(self, value: int) -> None:
         if value <= 0:
             raise ValueError("Parameter 'target' expects a size")
-        self.target = min(value, self.boot)
+        self.target = min(value, self.boot + self.dimms.bytes)
         if self.obeys:
             threading.Timer(self.work_s, self.settle).start()
+
+    def settle_dimms(self) -> None:
+        """The guest has ejected what was asked for, or refuses to."""
+        for ident in sorted(self.dimms.leaving):
+            slot = str(self.dimms.plugged[ident].slot)
+            info = {"device": ident, "slot": slot, "slot-type": "DIMM", "source": 3}
+            self.event("ACPI_DEVICE_OST", info={**info, "status": 132})
+            if self.ejects == "at once":
+                self.dimms.eject(ident)
+                self.event("DEVICE_DELETED", device=ident, path=f"/machine/peripheral/{ident}")
+            elif self.ejects == "refuses":
+                self.dimms.leaving.discard(ident)
+                self.event("ACPI_DEVICE_OST", info={**info, "status": 130})
 
     def settle(self) -> None:
         """What was asked for has happened."""

@@ -45,18 +45,22 @@ class Vm:
         self.agent = AgentPeer(folder / f"{name}.channel")
         self.open_id = 0  # the resize that the guest knows of
         self.open_step = 0
-        self.base = self.usable
         self.confirms = True
+        self.online: set[int] = set()  # addresses of DIMMs
+        self.held: set[int] = set()  # offline at the host's word
+        self.onlines = self.offlines = True
         self.offers: int | None = None  # bytes; None: whatever is asked
         self.interval_s = 0.1
         self._reporting = False
         self.agent.on_message = self._on_message
         self.qmp.on_change = self._on_change
+        self.base = self.usable
         self.refresh(available=300 * MIB)
 
     @property
     def usable(self) -> int:
-        return self.qmp.actual + self.qmp.size
+        plugged = [dimm for dimm in list(self.qmp.dimms.plugged.values()) if dimm.address in self.online]
+        return self.qmp.boot - self.qmp.inflated + self.qmp.size + sum(dimm.size for dimm in plugged)
 
     def refresh(self, available: int | None = None, demand: int | None = None, **fields: Any) -> None:
         """New figures for the reports."""
@@ -89,8 +93,24 @@ class Vm:
             offered = message.bytes if self.offers is None else min(self.offers, message.bytes)
             self.agent.send("shrink_offer", id=message.id, step=message.step, offered_bytes=offered,
                             reason=pb.REFUSAL_NONE if offered else pb.REFUSAL_MARGIN)
+        elif body == "offline_range":
+            self._offline(message)
+        elif body == "online_range":
+            self.held.discard(message.address)
+            self._on_change()
+
+    def _offline(self, message: Any) -> None:
+        """What goes offline is confirmed before the command is answered, as the agent does it."""
+        if self.offlines:
+            self.held.add(message.address)
+            self._on_change()
+        self.agent.send("command_result", id=message.id, error=0, bytes=message.bytes if self.offlines else 0,
+                        outcome=pb.COMMAND_DONE if self.offlines else pb.COMMAND_REFUSED,
+                        reason=pb.REFUSAL_NONE if self.offlines else pb.REFUSAL_MARGIN)
 
     def _on_change(self) -> None:
+        if self.onlines:
+            self.online = {dimm.address for dimm in list(self.qmp.dimms.plugged.values())} - self.held
         self.refresh()
         if self.confirms and self.open_id and self.agent.session:
             self.agent.send("resize_confirm", id=self.open_id, step=self.open_step, delta_bytes=self.usable - self.base,

@@ -415,14 +415,36 @@ static void test_leftovers(void **state) {
         assert_string_equal(f->log, "object-del memtide-dimm1-mem");
 }
 
+/* The device is refused, and its backend is not free yet: it is tried again behind the next readings. */
+static void test_backend_in_use_for_a_moment(void **state) {
+        Fixture *f = *state;
+
+        connect_to_it(f);
+        f->refused[0] = "device_add";
+        f->refused[1] = "object-del";
+        f->backends = "[" BACKEND "]";
+        outcome_of(f, &plug);
+        world_idle(&f->world, 50);
+        f->refused[1] = NULL;
+        f->log[0] = '\0';
+        assert_int_equal(vmm_refresh(f->vmm), 0);
+        world_idle(&f->world, 20);
+        assert_string_equal(f->log, "object-del memtide-dimm0-mem");
+}
+
 #define vmm_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_plug),          vmm_test(test_bounds),
-                vmm_test(test_balloon_beside_a_plug), cmocka_unit_test(test_pull),
-                vmm_test(test_lets_go_late),          cmocka_unit_test(test_plug_after_pull),
-                vmm_test(test_freed_inside),          vmm_test(test_leftovers),
+                cmocka_unit_test(test_plug),
+                vmm_test(test_bounds),
+                vmm_test(test_balloon_beside_a_plug),
+                cmocka_unit_test(test_pull),
+                vmm_test(test_lets_go_late),
+                cmocka_unit_test(test_plug_after_pull),
+                vmm_test(test_freed_inside),
+                vmm_test(test_leftovers),
+                vmm_test(test_backend_in_use_for_a_moment),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
