@@ -10,9 +10,22 @@
 
 #define ANSWER_USEC (5 * USEC_PER_SEC)
 
+/* A DIMM that the guest could not put offline: what is pinned there may go, but not soon. */
+#define STUCK_USEC (600 * USEC_PER_SEC)
+
 void vm_allow_dimms(Vm *vm) {
         /* Where they do not fit each other vm-lacks.c says so. */
         (void) memory_model_allow_dimms(&vm->model, vm->policy.dimm_bytes, vm->hello.block_size_bytes);
+        if (vm->stuck_dimms != 0 && vm_now() >= vm->stuck_until_usec)
+                vm->stuck_dimms = 0;
+        for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
+                vm->model.dimm[i].stuck = (vm->stuck_dimms & (1U << i)) != 0;
+}
+
+void vm_note_stuck_dimm(Vm *vm, unsigned number) {
+        vm->stuck_dimms |= 1U << number;
+        vm->stuck_until_usec = u64_add(vm_now(), STUCK_USEC);
+        vm_allow_dimms(vm);
 }
 
 int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint64_t life_usec) {

@@ -179,13 +179,16 @@ static void log_block(Vm *vm, const MessageBlockEvent *event) {
 
 /* To an OfflineRange, if one is open; of an OnlineRange nobody waits for the answer. */
 static void feed_result(Vm *vm, const MessageCommandResult *result) {
-        bool ours = result->id == vm->resize.decision.id;
+        bool ours = result->id == vm->resize.decision.id, tried = result->outcome == COMMAND_FAILED;
 
+        if (ours && tried && vm->resize.phase == RESIZE_PREPARING)
+                vm_note_stuck_dimm(vm, vm->resize.step.device);
         vm_feed(vm, &(ResizeEvent){
                             .kind = !ours                             ? RESIZE_EVENT_HEARD
                                     : result->outcome == COMMAND_DONE ? RESIZE_EVENT_PREPARED
                                                                       : RESIZE_EVENT_UNPREPARED,
                             .reason = result->reason,
+                            .tried = tried,
                     });
 }
 

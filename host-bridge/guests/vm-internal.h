@@ -59,6 +59,8 @@ struct Vm {
         /* guest */
         MessageHello hello;
         GuestFigures guest;
+        unsigned stuck_dimms; /* a bit per number: the guest could not put it offline */
+        uint64_t stuck_until_usec;
         bool dimms_due;     /* the session is new: its agent is to be told of the DIMMs that it has */
         unsigned n_reports; /* since the session began, the guest was reset or went on after a pause */
 
@@ -97,6 +99,9 @@ int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* After a new model, policy or Hello: may DIMMs be plugged and pulled? */
 void vm_allow_dimms(Vm *vm);
+
+/* The guest could not put that DIMM offline: it is not asked for again for a while. */
+void vm_note_stuck_dimm(Vm *vm, unsigned number);
 
 /* OfflineRange or OnlineRange. Returns 0 or -errno. */
 int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint64_t life_usec);

@@ -35,6 +35,7 @@ static void open_balloon(Vm *vm) {
 static void on_reset(Vm *vm) {
         vm_feed_kind(vm, RESIZE_EVENT_LOST);
         vm_begin_grace(vm);
+        vm->stuck_dimms = 0; /* nothing is pinned in the new boot */
         if (vm->session)
                 session_void(vm->session);
         open_balloon(vm);

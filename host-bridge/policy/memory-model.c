@@ -51,6 +51,15 @@ uint64_t memory_model_committed_bytes(const MemoryModel *model) {
         return bytes;
 }
 
+/* Of DIMMs that may be pulled. */
+static uint64_t pullable_bytes(const MemoryModel *model) {
+        uint64_t bytes = 0;
+
+        for (unsigned i = 0; model->dimm_unit_bytes > 0 && i < MEMORY_MODEL_DIMMS_MAX; i++)
+                bytes = u64_add(bytes, model->dimm[i].stuck ? 0 : model->dimm[i].size_bytes);
+        return bytes;
+}
+
 static uint64_t own_dimm_bytes(const MemoryModel *model) {
         uint64_t bytes = 0;
 
@@ -81,9 +90,8 @@ uint64_t memory_model_ceiling_bytes(const MemoryModel *model) {
 uint64_t memory_model_floor_bytes(const MemoryModel *model) {
         uint64_t boot = model->has_balloon ? u64_min(model->boot_bytes, MEMORY_MODEL_BOOT_REST_BYTES)
                                            : model->boot_bytes;
-        uint64_t ours = model->dimm_unit_bytes > 0 ? own_dimm_bytes(model) : 0;
 
-        return u64_add(boot, u64_sub(model->dimm_bytes, ours));
+        return u64_add(boot, u64_sub(model->dimm_bytes, pullable_bytes(model)));
 }
 
 uint64_t memory_model_block_bytes(const MemoryModel *model) {
@@ -123,7 +131,7 @@ uint64_t memory_model_shrink_block_bytes(const MemoryModel *model) {
         for (unsigned i = 0; i < model->n_virtio_mem; i++)
                 others |= model->virtio_mem[i].size_bytes > 0;
         for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
-                if (model->dimm[i].size_bytes > 0)
+                if (model->dimm[i].size_bytes > 0 && !model->dimm[i].stuck)
                         smallest = u64_min(smallest, model->dimm[i].size_bytes);
         return others || model->dimm_unit_bytes == 0 || smallest == UINT64_MAX
                        ? memory_model_block_bytes(model)
@@ -145,6 +153,7 @@ void memory_model_set_dimm(MemoryModel *model, unsigned number, uint64_t size_by
         if (size_bytes == before)
                 return;
         model->dimm[number].size_bytes = size_bytes;
+        model->dimm[number].stuck = false;
         model->dimm_bytes = u64_shift(model->dimm_bytes, delta);
         model->room_bytes = u64_shift(model->room_bytes, -delta);
         if (model->has_balloon)

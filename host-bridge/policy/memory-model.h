@@ -47,6 +47,7 @@ typedef struct VirtioMem {
 typedef struct Dimm {
         uint64_t size_bytes; /* 0: not plugged */
         uint64_t address;    /* where the guest sees it */
+        bool stuck; /* of our own knowledge: the guest could not put it offline, and is not asked for now */
 } Dimm;
 
 typedef struct MemoryModel {

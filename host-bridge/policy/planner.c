@@ -161,7 +161,7 @@ static PlanStep pull_dimm(const MemoryModel *model, uint64_t bytes, uint64_t gue
         for (unsigned i = MEMORY_MODEL_DIMMS_MAX; i > 0; i--) {
                 const Dimm *dimm = &model->dimm[i - 1];
 
-                if (dimm->size_bytes > 0 && dimm->size_bytes <= bytes &&
+                if (dimm->size_bytes > 0 && !dimm->stuck && dimm->size_bytes <= bytes &&
                     dimm->size_bytes % guest_block_bytes == 0 && dimm->address % guest_block_bytes == 0)
                         return (PlanStep){.actuator = ACTUATOR_DIMM,
                                           .device = i - 1,

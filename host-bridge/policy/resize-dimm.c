@@ -7,6 +7,9 @@
  *
  * The other way round, a DIMM that was plugged and that the guest never brought online helps nobody and stands in the
  * host's budget: it is asked for offline, which costs nothing where it is so, and pulled. If any of it is online, it stays.
+ *
+ * A DIMM with one block that the kernel has taken for itself stays until the guest reboots: it is left out for a while, and
+ * the next one is asked for.
  */
 
 #include "host-bridge/policy/resize-internal.h"
@@ -64,8 +67,13 @@ ResizeAction resize_take_unprepared(Resize *resize, const ResizeEvent *event) {
         if (resize->phase != RESIZE_PREPARING)
                 return resize_wait();
         resize->prepared = (Dimm){}; /* it is as it was */
-        if (!resize->growing)
-                resize->decision.refusal = event->reason;
+        if (resize->growing)
+                return give_up(resize, RESULT_REFUSED, event->now_usec);
+        resize->decision.refusal = event->tried ? REFUSAL_NOT_FREED : event->reason;
+        if (event->tried) { /* another one may go */
+                resize->model.dimm[resize->step.device].stuck = true;
+                return resize_next_step(resize, event);
+        }
         return give_up(resize, RESULT_REFUSED, event->now_usec);
 }
 

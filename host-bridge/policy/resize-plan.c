@@ -34,7 +34,7 @@ static DecisionResult result_at_end(const Resize *resize) {
         uint64_t confirmed = u64_add(resize_magnitude(resize->closed_bytes), resize->slack_bytes);
 
         if (decision->n_steps == 0)
-                return RESULT_FAILED;
+                return decision->refusal == REFUSAL_NONE ? RESULT_FAILED : RESULT_REFUSED;
         if (resize->closed_bytes == 0)
                 return RESULT_TIMEOUT;
         return u64_sub(decision->wanted_bytes, decision->requested_bytes) < slack &&

@@ -68,6 +68,7 @@ typedef struct ResizeEvent {
         uint64_t available_bytes; /* guest's, for the size of the next shrink step; on every event */
         uint64_t plug_budget_bytes;
         uint64_t stall_usec; /* CONFIRM */
+        bool tried;          /* UNPREPARED: not refused, but it could not */
         bool unsent;         /* REJECTED: the last command never left, so this is no reply to any other */
 } ResizeEvent;
 

@@ -306,6 +306,7 @@ static void fill_numbers(Storm *storm, ResizeEvent *event) {
                                                : sign * (int64_t) (draw_bytes(storm) & INT64_MAX);
         if (chance(storm, 5))
                 event->delta_bytes = INT64_MIN;
+        event->tried = chance(storm, 50);
         event->reason = (RefusalReason) below(storm, REFUSAL_REASON_MAX);
         event->stall_usec = draw_bytes(storm);
 }

@@ -34,6 +34,8 @@ static MemoryModel model_of(const Script *script, uint64_t plugged) {
         model.free_slots = 2;
         model.room_bytes = 4 * GIB;
         memory_model_set_dimm(&model, 0, script->dimm * MIB);
+        model.dimm[1].address = 4 * GIB + script->dimm * MIB;
+        memory_model_set_dimm(&model, 1, script->second * MIB);
         (void) memory_model_allow_dimms(&model, script->unit * MIB, 128 * MIB);
         return model;
 }
@@ -55,6 +57,7 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
                 .bytes = line->event == OFFER ? (uint64_t) line->mib * MIB : 0,
                 .delta_bytes = line->event == CONFIRM ? line->mib * (int64_t) MIB : 0,
                 .reason = line->reason,
+                .tried = line->tried,
                 .model = model,
                 .available_bytes = GIB,
                 .plug_budget_bytes = script->wave > 0 ? script->wave * MIB : 4 * GIB,
@@ -62,14 +65,16 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
         };
 }
 
-static void check_line(const Line *line, const ResizeAction *action, const Resize *resize) {
+static void check_line(const Script *script, const Line *line, const ResizeAction *action,
+                       const Resize *resize) {
         assert_int_equal(action->kind, line->action);
         if (line->action == RESIZE_COMMAND || line->action == RESIZE_ASK) {
                 assert_int_equal(action->step.to_bytes, line->to * MIB);
                 assert_true(action->bytes <= action->remaining_bytes || action->remaining_bytes == 0);
         }
         if (line->action == RESIZE_PREPARE) {
-                assert_int_equal(action->offline.address, 4 * GIB);
+                assert_int_equal(action->offline.address,
+                                 4 * GIB + (action->step.device > 0 ? script->dimm * MIB : 0));
                 assert_int_equal(action->offline.size_bytes, action->bytes);
         }
         assert_int_equal(action->online.size_bytes > 0, line->online);
@@ -128,7 +133,7 @@ void script_run(const Script *script) {
 
         print_message("%s\n", script->name);
         action = resize_begin(&resize, &config, &decision, 128 * MIB, &event);
-        check_line(&script->lines[0], &action, &resize);
+        check_line(script, &script->lines[0], &action, &resize);
 
         for (size_t i = 1; i < LINES_MAX && script->lines[i].at > 0; i++) {
                 print_message("        at %u ms\n", script->lines[i].at);
@@ -136,7 +141,7 @@ void script_run(const Script *script) {
                 if (event.kind == RESIZE_EVENT_CONFIRM && !script->lines[i].alone)
                         tell_fulfilled(&resize, &event);
                 action = resize_feed(&resize, &event);
-                check_line(&script->lines[i], &action, &resize);
+                check_line(script, &script->lines[i], &action, &resize);
         }
         assert_false(resize_is_open(&resize));
         assert_int_equal(resize.decision.id, 42);

@@ -37,6 +37,7 @@ typedef struct Line {
         uint64_t deadline;     /* 0: not looked at */
         bool alone;            /* CONFIRM: no reading comes with it */
         RefusalReason reason;  /* OFFER of 0, UNPREPARED */
+        bool tried;            /* UNPREPARED */
         bool online;           /* the guest is told to have its DIMM back */
 } Line;
 
@@ -46,7 +47,7 @@ typedef struct Script {
         uint64_t wanted;
         uint64_t plugged, block, inflated; /* virtio-mem of 2 GiB if block > 0; a balloon if inflated > 0 */
         uint64_t wave, max, min;
-        uint64_t dimm, unit; /* plugged as number 0; what may be plugged */
+        uint64_t dimm, second, unit; /* plugged as numbers 0 and 1; what may be plugged */
         Line lines[LINES_MAX];
         int64_t confirmed;
         unsigned n_steps;

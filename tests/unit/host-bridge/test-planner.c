@@ -25,6 +25,7 @@ typedef struct Vm {
         uint64_t unit, room;
         unsigned slots;
         uint64_t dimm[3];
+        bool stuck[3];
 } Vm;
 
 #define NO_BALLOON (-1)
@@ -46,6 +47,7 @@ static MemoryModel model_of(const Vm *vm) {
                 };
         for (unsigned i = 0; i < ELEMENTSOF(vm->dimm); i++) {
                 memory_model_set_dimm(&model, i, vm->dimm[i] * MIB);
+                model.dimm[i].stuck = vm->stuck[i];
                 model.dimm[i].address = (4096 + i * 1024) * MIB;
         }
         model.free_slots = vm->slots;
@@ -144,6 +146,8 @@ static const Row shrink_rows[] = {
         {"and nothing below it", {448, 0}, 512, 4096, 128, ACTUATOR_NONE},
         {"a DIMM of ours, whole",
          {NO_BALLOON, .unit = 256, .dimm = {256, 256}}, 300, 4096, 128, ACTUATOR_DIMM, 1, 256, 0},
+        {"not one that is stuck",
+         {NO_BALLOON, .unit = 256, .dimm = {256, 256}, .stuck = {false, true}}, 300, 4096, 128, ACTUATOR_DIMM, 0, 256, 0},
         {"the one that fits",
          {NO_BALLOON, .unit = 256, .dimm = {256, 512}}, 300, 4096, 128, ACTUATOR_DIMM, 0, 256, 0},
         {"not a part of one", {NO_BALLOON, .unit = 256, .dimm = {256}}, 255, 4096, 128, ACTUATOR_NONE},

@@ -109,6 +109,30 @@ static const Script scripts[] = {
                 },
         },
         {
+                "shrink: it could not go offline, and there is no other",
+                DECISION_SHRINK, .wanted = 256, .unit = 256, .dimm = 256,
+                .lines = {
+                        {0, ASKS(0)},
+                        {400, OFFER, 1, 256, PREPARES},
+                        {500, UNPREPARED, .tried = true, FINISHES(RESULT_REFUSED)},
+                },
+        },
+        {
+                "shrink: it could not go offline, another can",
+                DECISION_SHRINK, .wanted = 256, .unit = 256, .dimm = 256, .second = 256,
+                .lines = {
+                        {0, ASKS(0)},
+                        {400, OFFER, 1, 256, PREPARES},
+                        {500, UNPREPARED, .tried = true, ASKS(0)},
+                        {600, OFFER, 2, 256, PREPARES},
+                        {700, CONFIRM, 2, -256, WAITS},
+                        {701, PREPARED, COMMANDS(0)},
+                        {800, ACCEPTED, WAITS},
+                        {801, MODEL, .mib = -2, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = -256, .n_steps = 1,
+        },
+        {
                 "shrink: offline never answered",
                 DECISION_SHRINK, .wanted = 256, .unit = 256, .dimm = 256,
                 .lines = {

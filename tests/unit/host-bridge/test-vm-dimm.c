@@ -106,6 +106,26 @@ static void test_shrink_refused(void **state) {
         assert_int_equal(f->hypervisor.n_commands, 0);
 }
 
+/* It tried and could not: another time another DIMM, and this one not before long. A new boot has nothing pinned there. */
+static void test_stuck(void **state) {
+        Fixture *f = *state;
+        VmSnapshot snapshot;
+
+        prepare_begins(f);
+        send_result(f, newest(f)->id, COMMAND_FAILED, REFUSAL_NONE);
+        assert_int_equal(newest(f)->result, RESULT_REFUSED);
+        world_idle(&f->world, 120); /* the hold after a refusal */
+        for (unsigned i = 0; i < 10; i++)
+                send(f, report_of(f, usable(f) - 100 * MIB, -(int64_t) (256 * MIB), URGENCY_NONE));
+        assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 1);
+        vm_snapshot(f->vm, world_now(), &snapshot);
+        assert_true(snapshot.model.dimm[0].stuck);
+        tell(&f->hypervisor, VMM_RESET, 0);
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        vm_snapshot(f->vm, world_now(), &snapshot);
+        assert_false(snapshot.model.dimm[0].stuck);
+}
+
 static void test_guest_keeps_it(void **state) {
         Fixture *f = *state;
 
@@ -150,6 +170,7 @@ int main(void) {
                 dimm_test(test_not_allowed),
                 dimm_test(test_shrink),
                 dimm_test(test_shrink_refused),
+                dimm_test(test_stuck),
                 dimm_test(test_guest_keeps_it),
                 dimm_test(test_new_session_has_its_dimms_back),
                 dimm_test(test_observed_vm_is_told_nothing),
