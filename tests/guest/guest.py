@@ -76,6 +76,8 @@ class Guest:
             if time.monotonic() > deadline:
                 raise GuestError(f"{self.config.name}: not up in {timeout:.0f} s\n{self._last_words()}")
             time.sleep(0.02)
+        if "memtide-test: no swap" in self.console():
+            raise GuestError(f"{self.config.name}: it has no swap\n{self._last_words()}")
         self.check("true", timeout=max(deadline - time.monotonic(), 1.0))
         self.boot_s = time.monotonic() - self._started
         return self

@@ -20,6 +20,7 @@ from tests.guest.programs import SOURCES, build_program
 
 BUSYBOX = Path("/bin/busybox")
 KEPT = 16
+ZRAM = ("lzo_rle", "zram")  # its default compressor is a soft dependency before 6.12, which modules.dep does not have
 FOLDERS = ("bin", "dev", "proc", "sys", "run", "tmp", "etc", "modules")
 
 
@@ -62,7 +63,7 @@ def _archive(kernel: Kernel, programs: Sequence[Path], agent_config: Path | None
 def _add_modules(archive: Archive, kernel: Kernel) -> None:
     """Each list names files in the order of insertion; zram's is used only when swap is asked for."""
     base = closure(kernel.modules)
-    zram = [path for path in closure(kernel.modules, ("zram",)) if path not in base]
+    zram = [path for path in closure(kernel.modules, ZRAM) if path not in base]
     for path in (*base, *zram):
         archive.file(f"modules/{module_name(str(path))}.ko", _module(path))
     archive.file("modules/base.list", _list(base))
