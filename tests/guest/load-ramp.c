@@ -84,3 +84,26 @@ int load_ramp(char *arguments[]) {
 int load_mlock(char *arguments[]) {
         return ramp(arguments, true);
 }
+
+/* By the kernel alone, a chunk per call: cheap under emulation, and nothing is written that could be checked. */
+int load_storm(char *arguments[]) {
+        uint64_t bytes = strtoull(arguments[0], NULL, 10) / CHUNK_BYTES * CHUNK_BYTES;
+        uint64_t rate_mib = arguments[1] ? strtoull(arguments[1], NULL, 10) : 0;
+        int64_t start_nsec = load_now_nsec();
+        uint8_t *memory =
+                mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (memory == MAP_FAILED)
+                return EXIT_FAILURE;
+        for (uint64_t done = 0; done < bytes && !load_asked_to_free(); done += CHUNK_BYTES) {
+                if (madvise(memory + done, CHUNK_BYTES, MADV_POPULATE_WRITE) < 0) /* before 5.14: by hand */
+                        for (uint64_t offset = done; offset < done + CHUNK_BYTES; offset += PAGE_BYTES)
+                                memory[offset] = 1;
+                load_write_state("ramp", done + CHUNK_BYTES, getpid());
+                if (rate_mib > 0)
+                        load_sleep_until(start_nsec +
+                                         (int64_t) (done / MIB + 1) * NSEC_PER_SEC / (int64_t) rate_mib);
+        }
+        load_hold(bytes, 0);
+        return EXIT_SUCCESS;
+}

@@ -7,6 +7,7 @@
  *                                             first BASE bytes at 200), hold them for HOLD_S (0 = until `load free`),
  *                                             verify them, exit 0
  *   load mlock BYTES RATE_MIB_S HOLD_S        the same, and locked
+ *   load storm BYTES [RATE_MIB_S]             anonymous memory that nobody writes to: as fast as the kernel can
  *   load fork BYTES PROCESSES SPREAD_MS HOLD_S  BYTES shared out to PROCESSES that are started over SPREAD_MS
  *   load tmpfs PATH BYTES RATE_MIB_S          a file that grows, and stays
  *   load files FOLDER FILES PER_S             empty files: inodes and names, kernel memory that is no page cache
@@ -72,8 +73,9 @@ int main(int argc, char *argv[]) {
                 int least, most; /* arguments */
                 LoadWorker worker;
         } kinds[] = {
-                {"ramp", 3, 4, load_ramp},   {"mlock", 3, 3, load_mlock}, {"fork", 4, 4, load_fork},
-                {"tmpfs", 3, 3, load_tmpfs}, {"files", 3, 3, load_files}, {"tables", 2, 2, load_tables},
+                {"ramp", 3, 4, load_ramp},     {"mlock", 3, 3, load_mlock}, {"fork", 4, 4, load_fork},
+                {"storm", 1, 2, load_storm},   {"tmpfs", 3, 3, load_tmpfs}, {"files", 3, 3, load_files},
+                {"tables", 2, 2, load_tables},
         };
 
         setvbuf(stdout, NULL, _IOLBF, 0);
@@ -89,6 +91,7 @@ int main(int argc, char *argv[]) {
         if (argc == 2 && strcmp(argv[1], "status") == 0)
                 return load_print_state();
 
-        fprintf(stderr, "usage: load ramp|mlock|fork|tmpfs|files|tables NUMBER... | hold | free | status\n");
+        fprintf(stderr,
+                "usage: load ramp|mlock|storm|fork|tmpfs|files|tables NUMBER... | hold | free | status\n");
         return EXIT_FAILURE;
 }

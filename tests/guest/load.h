@@ -34,6 +34,7 @@ uint64_t load_count_damaged(const uint8_t *memory, uint64_t bytes);
 /* The kinds. */
 int load_ramp(char *arguments[]);   /* load-ramp.c */
 int load_mlock(char *arguments[]);  /* load-ramp.c */
+int load_storm(char *arguments[]);  /* load-ramp.c */
 int load_fork(char *arguments[]);   /* load-fork.c */
 int load_tmpfs(char *arguments[]);  /* load-files.c */
 int load_files(char *arguments[]);  /* load-files.c */
