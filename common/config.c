@@ -271,6 +271,35 @@ int config_parse_text(const ConfigTable *table, const char *name, const char *te
         return parser.n_errors > 0 ? -EINVAL : 0;
 }
 
+int config_check_fixed(const ConfigTable *table, const void *running, const void *fresh,
+                       const ConfigOrigin *origins, ConfigComplain complain, void *userdata) {
+        int verdict = 0;
+
+        assert(table);
+        assert(running);
+        assert(fresh);
+        assert(origins);
+        assert(complain);
+
+        for (size_t i = 0; i < table->n_keys; i++) {
+                char before[CONFIG_VALUE_MAX], after[CONFIG_VALUE_MAX], text[CONFIG_COMPLAINT_MAX];
+                const ConfigKey *key = table->keys + i;
+
+                if (!key->fixed)
+                        continue;
+                config_value_format(key, (const char *) running + key->offset, before, sizeof(before));
+                config_value_format(key, (const char *) fresh + key->offset, after, sizeof(after));
+                if (strcmp(before, after) == 0)
+                        continue;
+                (void) snprintf(text, sizeof(text), "%s:%u: %s=%.100s: it is %.100s until the next start",
+                                origins[i].line > 0 ? origins[i].file : "default", origins[i].line, key->key,
+                                after, before);
+                complain(LOG_ERR, text, userdata);
+                verdict = -EINVAL;
+        }
+        return verdict;
+}
+
 void config_dump(const ConfigTable *table, const void *config, const ConfigOrigin *origins, FILE *out) {
         const char *section = "";
 

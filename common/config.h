@@ -7,6 +7,7 @@
  * is a warning. Lexing is inih's.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,7 @@ struct ConfigKey {
         int (*parse)(const char *value, void *field);
         void (*format)(const void *field, char *buffer, size_t size);
         const char *allowed; /* CONFIG_CUSTOM: for the error text */
+        bool fixed;          /* read at the start only: config_check_fixed() */
 };
 
 typedef struct ConfigTable {
@@ -72,6 +74,13 @@ int config_load(const ConfigTable *table, const RootDir *root, const char *file,
  */
 int config_parse_text(const ConfigTable *table, const char *name, const char *text, size_t size, void *config,
                       ConfigOrigin *origins, ConfigComplain complain, void *userdata);
+
+/*
+ * Complains of each fixed key whose value in fresh is not the one in running; with the place of the fresh one.
+ * Returns 0, or -EINVAL.
+ */
+int config_check_fixed(const ConfigTable *table, const void *running, const void *fresh,
+                       const ConfigOrigin *origins, ConfigComplain complain, void *userdata);
 
 /* Prints every key with its value and origin, as a file that would load to the same. */
 void config_dump(const ConfigTable *table, const void *config, const ConfigOrigin *origins, FILE *out);

@@ -221,22 +221,23 @@ static void format_mode(const void *field, char *buffer, size_t size) {
         (void) snprintf(buffer, size, "%s", vm_mode_to_string((VmMode) * (const int *) field));
 }
 
-#define SIZE_OR_AUTO(section_name, key_name, field)                                                          \
+#define SIZE_OR_AUTO(section_name, key_name, field, ...)                                                     \
         {                                                                                                    \
                 .section = section_name, .key = key_name, .type = CONFIG_CUSTOM,                             \
                 .offset = offsetof(BridgeConfig, field), .parse = parse_size_or_auto,                        \
                 .format = format_size_or_auto, .allowed = "a size up to 64T, such as 16G, or \"auto\"",      \
+                ##__VA_ARGS__,                                                                               \
         }
-#define TIMESPAN(section_name, key_name, field, low, high)                                                   \
+#define TIMESPAN(section_name, key_name, field, low, high, ...)                                              \
         {                                                                                                    \
                 .section = section_name, .key = key_name, .type = CONFIG_TIMESPAN,                           \
-                .offset = offsetof(BridgeConfig, field), .min = low, .max = high,                            \
+                .offset = offsetof(BridgeConfig, field), .min = low, .max = high, ##__VA_ARGS__,             \
         }
 
 static const ConfigKey bridge_keys[] = {
         SIZE_OR_AUTO("Host", "Budget", budget_bytes),
         SIZE_OR_AUTO("Host", "Reserve", reserve_bytes),
-        SIZE_OR_AUTO("Host", "Pool", pool_bytes),
+        SIZE_OR_AUTO("Host", "Pool", pool_bytes, .fixed = true),
         {
                 .section = "Host",
                 .key = "Overcommit",
@@ -282,7 +283,8 @@ static const ConfigKey bridge_keys[] = {
         TIMESPAN("Resize", "ConfirmTimeout", confirm_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
         TIMESPAN("Resize", "OfferTimeout", offer_timeout_usec, 100 * USEC_PER_MSEC, 300 * USEC_PER_SEC),
         TIMESPAN("Resize", "Silence", silence_usec, 50 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
-        TIMESPAN("Bridge", "ReportInterval", report_interval_usec, 100 * USEC_PER_MSEC, 10 * USEC_PER_SEC),
+        TIMESPAN("Bridge", "ReportInterval", report_interval_usec, 100 * USEC_PER_MSEC, 10 * USEC_PER_SEC,
+                 .fixed = true),
         {
                 .section = "Bridge",
                 .key = "Mode",
@@ -300,6 +302,7 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_listen,
                 .format = format_listen,
                 .allowed = "off, 127.0.0.1:PORT or [::1]:PORT",
+                .fixed = true,
         },
         {
                 .section = "Libvirt",
@@ -327,6 +330,7 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_file,
                 .format = format_file,
                 .allowed = "auto, off, or an absolute path of at most 127 characters",
+                .fixed = true,
         },
 };
 _Static_assert(ELEMENTSOF(bridge_keys) == BRIDGE_CONFIG_KEYS, "BRIDGE_CONFIG_KEYS counts the table");

@@ -9,6 +9,7 @@
 #include "common/parse.h"
 #include "host-bridge/bridge-internal.h"
 #include "host-bridge/hold-file.h"
+#include "host-bridge/surfaces/messages.h"
 
 static int control_resize(void *userdata, const char *vm, uint64_t target_bytes, bool forecast,
                           ControlPlan *ret) {
@@ -35,8 +36,9 @@ static int control_hold(void *userdata, const char *vm, uint64_t usec) {
                 return -ENOENT;
         until_usec = until(bridge, usec);
         vm_operator_hold(entry->vm, until_usec);
-        log_notice("VM %s: held by an operator %s%s", vm, usec == UINT64_MAX ? "until it is resumed" : "for ",
-                   usec == UINT64_MAX ? "" : format_timespan(text, usec));
+        log_event(LOG_NOTICE, MESSAGE_ID_HELD, &(LogField){"VM_NAME", vm}, 1,
+                  "VM %s: held by an operator %s%s", vm, usec == UINT64_MAX ? "until it is resumed" : "for ",
+                  usec == UINT64_MAX ? "" : format_timespan(text, usec));
         r = hold_file_save(bridge->runtime_dir, vm, until_usec);
         if (r < 0)
                 (void) log_warning_errno(r, "VM %s: a restart of the bridge will end the hold: %m", vm);
@@ -51,7 +53,8 @@ static int control_resume(void *userdata, const char *vm) {
         if (!entry)
                 return -ENOENT;
         vm_operator_resume(entry->vm);
-        log_notice("VM %s: resumed by an operator", vm);
+        log_event(LOG_NOTICE, MESSAGE_ID_HELD, &(LogField){"VM_NAME", vm}, 1, "VM %s: resumed by an operator",
+                  vm);
         r = hold_file_remove(bridge->runtime_dir, vm);
         if (r < 0)
                 (void) log_warning_errno(r, "VM %s: a restart of the bridge will hold it again: %m", vm);

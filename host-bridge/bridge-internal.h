@@ -27,6 +27,8 @@ struct Bridge {
         Domains *domains; /* NULL: libvirt is not spoken to */
         Rounds *rounds;
         Arbitration *arbitration;
+        const RootDir *root;
+        bool adopt;
         char *runtime_dir;
         VmEntry *vms; /* hash by name */
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */

@@ -219,48 +219,52 @@ static bool snapshot_vm_named(void *userdata, const char *name, VmSnapshot *ret)
 
 /* -- life ------------------------------------------------------------------------------------------ */
 
-static int read_budget(const BridgeOptions *options, uint64_t *ret) {
+static int read_budget(const RootDir *root, const BridgeConfig *config, uint64_t *ret) {
         char budget[FORMAT_SIZE_MAX], host[FORMAT_SIZE_MAX];
-        uint64_t total, reserve = options->config.reserve_bytes;
+        uint64_t total, reserve = config->reserve_bytes;
         int r;
 
-        if (options->config.budget_bytes != BRIDGE_SIZE_AUTO) {
-                *ret = u64_percent(options->config.budget_bytes, options->config.overcommit_percent);
+        if (config->budget_bytes != BRIDGE_SIZE_AUTO) {
+                *ret = u64_percent(config->budget_bytes, config->overcommit_percent);
                 return 0;
         }
-        r = host_memory_total(options->root, &total);
+        r = host_memory_total(root, &total);
         if (r < 0)
                 return log_error_errno(
                         r, "Could not read the host's memory (set [Host] Budget= to do without): %m");
         if (reserve == BRIDGE_SIZE_AUTO)
                 reserve = host_reserve_auto(total);
-        *ret = u64_percent(u64_sub(total, reserve), options->config.overcommit_percent);
+        *ret = u64_percent(u64_sub(total, reserve), config->overcommit_percent);
         log_info("Budget for guests: %s of the host's %s", format_size(budget, *ret),
                  format_size(host, total));
         return 0;
 }
 
+/* What may change while VMs are served. */
+static void apply_config(VmEnv *env, const BridgeConfig *config) {
+        ShrinkPolicy policy = bridge_config_shrink_policy(config);
+
+        env->arbiter = (ArbiterConfig){
+                .shrink_idle = policy == SHRINK_POLICY_IDLE,
+                .shrink_scarcity = policy != SHRINK_POLICY_NEVER,
+                .calm_before_shrink_usec = config->calm_before_shrink_usec,
+                .hold_after_grow_usec = config->hold_after_grow_usec,
+                .hold_after_refusal_usec = config->hold_after_refusal_usec,
+                .dead_band_bytes = config->dead_band_bytes,
+        };
+        env->resize = (ResizeConfig){
+                .confirm_timeout_usec = config->confirm_timeout_usec,
+                .offer_timeout_usec = config->offer_timeout_usec,
+                .silence_usec = config->silence_usec,
+        };
+        env->pressure_limit_percent = config->pressure_limit_percent;
+}
+
 static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *options) {
         const BridgeConfig *config = &options->config;
-        ShrinkPolicy policy = bridge_config_shrink_policy(config);
 
         bridge->env = (VmEnv){
                 .event = sd_event_ref(event),
-                .arbiter =
-                        {
-                                .shrink_idle = policy == SHRINK_POLICY_IDLE,
-                                .shrink_scarcity = policy != SHRINK_POLICY_NEVER,
-                                .calm_before_shrink_usec = config->calm_before_shrink_usec,
-                                .hold_after_grow_usec = config->hold_after_grow_usec,
-                                .hold_after_refusal_usec = config->hold_after_refusal_usec,
-                                .dead_band_bytes = config->dead_band_bytes,
-                        },
-                .resize =
-                        {
-                                .confirm_timeout_usec = config->confirm_timeout_usec,
-                                .offer_timeout_usec = config->offer_timeout_usec,
-                                .silence_usec = config->silence_usec,
-                        },
                 .session = session_defaults,
                 .ledger = &bridge->ledger,
                 .open_vmm = open_vmm,
@@ -268,9 +272,9 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
                 .record = put_record,
                 .want_round = want_round,
                 .root = options->root,
-                .pressure_limit_percent = config->pressure_limit_percent,
                 .userdata = bridge,
         };
+        apply_config(&bridge->env, config);
         bridge->env.session.report_interval_usec = config->report_interval_usec;
         bridge->env.session.stale_usec = 3 * config->report_interval_usec;
         bridge->snapshots = (SnapshotSource){
@@ -307,12 +311,14 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge = calloc(1, sizeof(*bridge));
         if (!bridge)
                 return -ENOMEM;
+        bridge->root = options->root;
+        bridge->adopt = options->adopt;
         bridge->runtime_dir = strdup(options->runtime_dir);
         if (!bridge->runtime_dir)
                 return -ENOMEM;
         fill_env(bridge, event, options);
         bridge_fill_control(bridge);
-        r = read_budget(options, &bridge->ledger.budget_bytes);
+        r = read_budget(options->root, &options->config, &bridge->ledger.budget_bytes);
         if (r < 0)
                 return r;
         r = record_new(RECORD_CAPACITY, &bridge->record);
@@ -375,10 +381,25 @@ Bridge *bridge_free(Bridge *bridge) {
         return NULL;
 }
 
-void bridge_reload(Bridge *bridge) {
-        assert(bridge);
+int bridge_reload(Bridge *bridge, const BridgeConfig *config) {
+        uint64_t budget_bytes;
+        int r;
 
-        discovery_rescan(bridge->discovery, true);
+        assert(bridge);
+        assert(config);
+
+        r = read_budget(bridge->root, config, &budget_bytes);
+        if (r < 0)
+                return r;
+        r = discovery_reload(bridge->discovery,
+                             &(DiscoveryDefaults){.mode = (VmMode) config->mode, .adopt = bridge->adopt});
+        if (r < 0)
+                return r;
+        bridge->ledger.budget_bytes = budget_bytes;
+        apply_config(&bridge->env, config);
+        for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
+                vm_reconfigured(entry->vm);
+        return 0;
 }
 
 const SnapshotSource *bridge_snapshots(const Bridge *bridge) {

@@ -28,8 +28,11 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret);
 Bridge *bridge_free(Bridge *bridge);
 DEFINE_CLEANUP_FUNC(Bridge, bridge_free)
 
-/* Reads vm.d again. */
-void bridge_reload(Bridge *bridge);
+/*
+ * Reads vm.d again and takes over config, but for its fixed keys. Returns 0, or -errno (-EINVAL: vm.d has an error, logged) with
+ * everything as it was.
+ */
+int bridge_reload(Bridge *bridge, const BridgeConfig *config);
 
 /* For the surfaces; all live as long as the bridge. */
 const SnapshotSource *bridge_snapshots(const Bridge *bridge);

@@ -22,6 +22,7 @@
 #include "host-bridge/guests/vm-config.h"
 #include "host-bridge/options.h"
 #include "host-bridge/runtime.h"
+#include "host-bridge/surfaces/messages.h"
 #include "host-bridge/surfaces/surfaces.h"
 
 #define DEFAULT_POLICY_DIR "/etc/memtide/vm.d"
@@ -66,6 +67,14 @@ static int locate(Setup *setup) {
         return 0;
 }
 
+static int read_config(const Setup *setup, BridgeConfig *config, ConfigOrigin *origins) {
+        *config = bridge_config_defaults;
+        memset(origins, 0, BRIDGE_CONFIG_KEYS * sizeof(*origins));
+        return config_load(&bridge_config_table, setup->root,
+                           setup->config_file[0] != '\0' ? setup->config_file : NULL, config, origins,
+                           config_complain_to_log, NULL);
+}
+
 static int load(Setup *setup) {
         int r;
 
@@ -76,10 +85,7 @@ static int load(Setup *setup) {
         if (r < 0)
                 return r;
 
-        setup->config = bridge_config_defaults;
-        r = config_load(&bridge_config_table, setup->root,
-                        setup->config_file[0] != '\0' ? setup->config_file : NULL, &setup->config,
-                        setup->origins, config_complain_to_log, NULL);
+        r = read_config(setup, &setup->config, setup->origins);
         if (r < 0)
                 return log_error_errno(r, "The configuration has errors: the bridge does not start");
         return 0;
@@ -102,10 +108,43 @@ static int show(const Setup *setup) {
         return 0;
 }
 
+typedef struct Running {
+        Setup *setup;
+        Bridge *bridge;
+} Running;
+
+/* All of it or nothing: half a configuration is one that nobody has written. */
+static int reload(const Running *running) {
+        ConfigOrigin origins[BRIDGE_CONFIG_KEYS];
+        Setup *setup = running->setup;
+        BridgeConfig config;
+        int r;
+
+        r = read_config(setup, &config, origins);
+        if (r >= 0)
+                r = config_check_fixed(&bridge_config_table, &setup->config, &config, origins,
+                                       config_complain_to_log, NULL);
+        if (r >= 0)
+                r = bridge_reload(running->bridge, &config);
+        if (r < 0)
+                return r;
+        setup->config = config;
+        memcpy(setup->origins, origins, sizeof(origins));
+        return 0;
+}
+
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        int r;
+
         (void) sd_notify(false, "RELOADING=1");
-        bridge_reload(userdata);
-        (void) sd_notify(false, "READY=1");
+        r = reload(userdata);
+        if (r < 0)
+                log_event(LOG_ERR, MESSAGE_ID_RELOAD_REFUSED, NULL, 0,
+                          "The configuration has errors: nothing of it was read, all stays as it was");
+        else
+                log_notice("The configuration was read again");
+        (void) sd_notify(false, r < 0 ? "READY=1\nSTATUS=Serving; the last reload was refused"
+                                      : "READY=1\nSTATUS=Serving");
         return 0;
 }
 
@@ -149,10 +188,11 @@ static const char *audit_path(const Setup *setup, char *buffer, size_t size) {
         return buffer;
 }
 
-static int serve(sd_event *event, const Setup *setup) {
+static int serve(sd_event *event, Setup *setup) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
         char socket_path[4096], audit[4096];
+        Running running = {.setup = setup};
         int r;
 
         r = bridge_new(event,
@@ -178,7 +218,8 @@ static int serve(sd_event *event, const Setup *setup) {
                          bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
         if (r < 0)
                 return r;
-        r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, bridge);
+        running.bridge = bridge;
+        r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, &running);
         if (r < 0)
                 return log_error_errno(r, "Could not watch for SIGHUP: %m");
 
@@ -197,7 +238,7 @@ static void unref_event(sd_event **event) {
         (void) sd_event_unref(*event);
 }
 
-static int run(const Setup *setup) {
+static int run(Setup *setup) {
         _cleanup_(unref_event) sd_event *event = NULL;
         _cleanup_close_ int lock = -EBADF;
         int r;

@@ -146,6 +146,21 @@ int discovery_set_domains(Discovery *discovery, const DiscoveredVm *domains, siz
         return 0;
 }
 
+int discovery_reload(Discovery *discovery, const DiscoveryDefaults *defaults) {
+        int r;
+
+        assert(discovery);
+        assert(defaults);
+
+        r = load_policies(discovery);
+        if (r < 0)
+                return r;
+        discovery->policies_due = false;
+        discovery->defaults = *defaults;
+        discovery_rescan(discovery, false);
+        return 0;
+}
+
 int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHandler handler, void *userdata,
                   Discovery **ret) {
         _cleanup_(discovery_freep) Discovery *discovery = NULL;

@@ -52,6 +52,9 @@ DEFINE_CLEANUP_FUNC(Discovery, discovery_free)
  */
 void discovery_rescan(Discovery *discovery, bool policies);
 
+/* Reads the policies, and only if none has an error goes by them and by defaults. Returns 0, -EINVAL or -errno. */
+int discovery_reload(Discovery *discovery, const DiscoveryDefaults *defaults);
+
 /*
  * The domains of libvirt, from now on: name, channel, hypervisor, and in policy what the domain's own metadata says.
  * Copied. Returns 0 or -ENOMEM, and then knows those of before.

@@ -12,6 +12,7 @@
 
 #include "common/parse.h"
 #include "host-bridge/guests/vm-internal.h"
+#include "host-bridge/surfaces/messages.h"
 
 /* A guest may see memory before our next reading of the model does: at most one block of x86. */
 #define MODEL_LAG_BYTES (128 * MIB)
@@ -276,7 +277,8 @@ void vm_on_session(Session *session, const SessionEvent *event, void *userdata) 
                 vm_feed_kind(vm, RESIZE_EVENT_LOST);
                 vm_begin_grace(vm);
                 if (log_limit_allows(&vm->log_limit, event->now_usec, &suppressed))
-                        log_warning("VM %s: its channel was closed; its size is held", vm->name);
+                        log_event(LOG_WARNING, MESSAGE_ID_AGENT_LOST, &(LogField){"VM_NAME", vm->name}, 1,
+                                  "VM %s: its channel was closed; its size is held", vm->name);
                 return;
         }
 }

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "host-bridge/guests/vm-internal.h"
+#include "host-bridge/surfaces/messages.h"
 
 #define RIVAL_YIELD_USEC (300 * USEC_PER_SEC)
 
@@ -44,12 +45,10 @@ static void on_reset(Vm *vm) {
 static void on_rival(Vm *vm) {
         vm->rival.n_yields++;
         vm->rival.yield_until_usec = u64_add(vm_now(), RIVAL_YIELD_USEC);
-        if (vm->rival.n_yields < RIVAL_YIELDS_MAX)
-                log_warning("VM %s: somebody else changes its memory: it is left alone for 5 minutes",
-                            vm->name);
-        else
-                log_warning("VM %s: somebody else changes its memory again: it is only observed from now on",
-                            vm->name);
+        log_event(LOG_WARNING, MESSAGE_ID_RIVAL, &(LogField){"VM_NAME", vm->name}, 1,
+                  "VM %s: somebody else changes its memory%s", vm->name,
+                  vm->rival.n_yields < RIVAL_YIELDS_MAX ? ": it is left alone for 5 minutes"
+                                                        : " again: it is only observed from now on");
         vm_feed_kind(vm, RESIZE_EVENT_LOST);
 }
 
@@ -65,8 +64,9 @@ static void on_oom_deflation(Vm *vm) {
         vm->last_refusal_usec = vm_now();
         vm->n_refusals++;
         if (log_limit_allows(&vm->log_limit, vm->last_refusal_usec, &suppressed))
-                log_warning("VM %s: its balloon fell to %" PRIu64 " MiB unasked: the guest ran out of memory",
-                            vm->name, step.to_bytes / MIB);
+                log_event(LOG_WARNING, MESSAGE_ID_GUEST_OOM, &(LogField){"VM_NAME", vm->name}, 1,
+                          "VM %s: its balloon fell to %" PRIu64 " MiB unasked: the guest ran out of memory",
+                          vm->name, step.to_bytes / MIB);
 
         if (resize_is_open(&vm->resize)) {
                 vm_feed_kind(vm, RESIZE_EVENT_VETO);
@@ -106,8 +106,9 @@ static void on_lost(Vm *vm, const char *why) {
         vm->monitor_lost_usec = vm_now();
         vm_feed_kind(vm, RESIZE_EVENT_LOST);
         if (log_limit_allows(&vm->log_limit, vm->monitor_lost_usec, &suppressed))
-                log_warning("VM %s: no monitor (%s); its size is held, and the monitor is tried again",
-                            vm->name, why ?: "unknown");
+                log_event(LOG_WARNING, MESSAGE_ID_MONITOR_LOST, &(LogField){"VM_NAME", vm->name}, 1,
+                          "VM %s: no monitor (%s); its size is held, and the monitor is tried again",
+                          vm->name, why ?: "unknown");
 }
 
 static void on_reply(Vm *vm, const VmmEvent *event) {

@@ -88,6 +88,13 @@ const char *vm_name(const Vm *vm) {
         return vm->name;
 }
 
+void vm_reconfigured(Vm *vm) {
+        assert(vm);
+
+        vm->peak = (ArbiterPeak){};
+        vm->calm_since_usec = 0;
+}
+
 /* What the shadow did not do is no refusal of the guest's. */
 static void forget_holds(Vm *vm) {
         vm->n_refusals = vm->n_failures = 0;

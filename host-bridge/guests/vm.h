@@ -69,6 +69,9 @@ DEFINE_CLEANUP_FUNC(Vm, vm_free)
 const char *vm_name(const Vm *vm);
 void vm_set_policy(Vm *vm, const VmPolicy *policy);
 
+/* The configuration is another: what was counted by the times of the old one is counted anew. */
+void vm_reconfigured(Vm *vm);
+
 /* What an operator asks for; the results of resizing are those of control.h. */
 int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan *ret);
 /* Nothing is decided by the bridge itself until then, host monotonic; USEC_INFINITY: until it is resumed. */

@@ -49,8 +49,17 @@ def script_differences(script: str) -> list[str]:
     return [f"{script}: --help prints no options"] if not said else []
 
 
+def catalog_differences() -> list[str]:
+    """Each MESSAGE_ID has its entry in the journal's catalog."""
+    used = {name: text for header in Path().glob("*/**/messages.h")
+            for name, text in re.findall(r'(MESSAGE_ID_\w+) +"([0-9a-f]{32})"', header.read_text())}
+    known = set(re.findall(r"^-- ([0-9a-f]{32})$", Path("packaging/memtide.catalog").read_text(), re.M))
+    return ([f"catalog: {name} has no entry" for name, text in used.items() if text not in known] +
+            [f"catalog: {text} is no MESSAGE_ID" for text in known - set(used.values())])
+
+
 def main(build: Path) -> int:
-    failures: list[str] = []
+    failures = catalog_differences()
     for program, man in PROGRAMS:
         said = set(OPTION.findall(output(build / program, "--help")))
         failures += differences(program, said, set(OPTION.findall(page(man))))

@@ -205,3 +205,44 @@ def test_survives_a_vms_folder_that_vanishes(world: World) -> None:
     vm.agent.alarm(128 * MIB)
     assert world.wait_closed()["result"] == "done", "what is connected goes on"
     os.rename(world.folder / "moved", world.vms_dir)
+
+
+def reloaded(world: World, n: int) -> None:
+    assert world.process
+    world.process.send_signal(signal.SIGHUP)
+    world.wait(lambda: sum(world.log.read_text(encoding="utf-8").count(text) for text in (
+        "The configuration was read again", "nothing of it was read")) == n, f"reload {n}")
+
+
+def value(world: World, key: str) -> str:
+    return next(str(item["value"]) for item in world.ctl("cat-config")["config"] if item["key"] == key)
+
+
+def test_reload_is_whole_or_not_at_all(world: World) -> None:
+    vm = world.add()
+    policy = world.folder / "vm.d" / "a.conf"
+    policy.parent.mkdir()
+    policy.write_text("[VM]\nMax=1G\n", encoding="utf-8")
+    world.start("--log-level=debug").wait_managed()
+    good = world.config.read_text(encoding="utf-8")
+
+    for number, (bridge_conf, vm_conf, said) in enumerate([
+            (good.replace("Budget=8G", "Budget=much"), "[VM]\nMax=1G\n", ":3: Budget=much"),
+            (good.replace("Budget=8G", "Budget=4G"), "[VM]\nMin=2G\nMax=1G\n", "a.conf:2: Min=2G"),
+            (good.replace("Budget=8G", "Budget=4G").replace("Listen=off", "Listen=127.0.0.1:9"), "[VM]\nMax=1G\n",
+             "Listen=127.0.0.1:9: it is off until the next start"),
+    ], 1):
+        world.config.write_text(bridge_conf, encoding="utf-8")
+        policy.write_text(vm_conf, encoding="utf-8")
+        reloaded(world, number)
+        assert said in world.log.read_text(encoding="utf-8")
+        assert value(world, "Budget") == "8G" and world.ctl("list")["bridge"]["budget_bytes"] == 8192 * MIB
+        assert world.status()["max_bytes"] == 1024 * MIB
+
+    world.config.write_text(good.replace("Budget=8G", "Budget=4G") + "\n", encoding="utf-8")
+    policy.write_text("[VM]\nMax=768M\n", encoding="utf-8")
+    reloaded(world, 4)
+    assert value(world, "Budget") == "4G" and world.ctl("list")["bridge"]["budget_bytes"] == 4096 * MIB
+    world.wait(lambda: world.status()["max_bytes"] == 768 * MIB, "the new policy")
+    vm.agent.alarm(512 * MIB)
+    assert world.wait_closed()["wanted_bytes"] == 256 * MIB
