@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <systemd/sd-bus.h>
 
-#include "agent/system-bus.h"
 #include "common/bus-agent.h"
 #include "common/bus-field.h"
 #include "common/bus-server.h"
 #include "common/log.h"
+#include "common/system-bus.h"
 
 #define LOW_MEMORY_PATH      "/org/freedesktop/LowMemoryMonitor"
 #define LOW_MEMORY_INTERFACE "org.freedesktop.LowMemoryMonitor"

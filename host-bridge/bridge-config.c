@@ -36,6 +36,7 @@ const BridgeConfig bridge_config_defaults = {
         .metrics_listen = {.family = AF_INET, .port = 9733},
         .libvirt_connect = BRIDGE_FILE_AUTO,
         .libvirt_module = BRIDGE_FILE_AUTO,
+        .system_bus = BRIDGE_FILE_AUTO,
         .audit_file = BRIDGE_FILE_AUTO,
 };
 
@@ -295,6 +296,16 @@ static const ConfigKey bridge_keys[] = {
                 .allowed = "managed, shadow or observed",
         },
         {
+                .section = "Bridge",
+                .key = "SystemBus",
+                .type = CONFIG_CUSTOM,
+                .offset = offsetof(BridgeConfig, system_bus),
+                .parse = parse_file,
+                .format = format_file,
+                .allowed = "auto, off, or an absolute path of at most 127 characters",
+                .fixed = true,
+        },
+        {
                 .section = "Metrics",
                 .key = "Listen",
                 .type = CONFIG_CUSTOM,
@@ -312,6 +323,7 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_uri,
                 .format = format_file,
                 .allowed = "auto, off, or a URI of at most 255 characters, such as qemu:///system",
+                .fixed = true,
         },
         {
                 .section = "Libvirt",
@@ -321,6 +333,7 @@ static const ConfigKey bridge_keys[] = {
                 .parse = parse_module,
                 .format = format_file,
                 .allowed = "auto, or an absolute path of at most 127 characters",
+                .fixed = true,
         },
         {
                 .section = "Audit",

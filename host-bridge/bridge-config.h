@@ -45,6 +45,7 @@ typedef struct BridgeConfig {
         HttpAddress metrics_listen;
         char libvirt_connect[BRIDGE_URI_MAX]; /* a URI, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
         char libvirt_module[BRIDGE_PATH_MAX]; /* absolute, or BRIDGE_FILE_AUTO */
+        char system_bus[BRIDGE_PATH_MAX];     /* as audit_file */
         char audit_file[BRIDGE_PATH_MAX];     /* absolute, or BRIDGE_FILE_AUTO, or BRIDGE_FILE_OFF */
 } BridgeConfig;
 
@@ -53,4 +54,4 @@ ShrinkPolicy bridge_config_shrink_policy(const BridgeConfig *config);
 
 extern const BridgeConfig bridge_config_defaults;
 extern const ConfigTable bridge_config_table;
-#define BRIDGE_CONFIG_KEYS 20U
+#define BRIDGE_CONFIG_KEYS 21U

@@ -29,6 +29,7 @@
 #define CONTROL_SOCKET     "bridge.sock"
 #define AUDIT_FILE         "audit.sqlite"
 #define DEFAULT_STATE_DIR  "/var/lib/memtide"
+#define SYSTEM_BUS_SOCKET  "/run/dbus/system_bus_socket"
 
 /* Options or configuration, as memtide-agent and memtidectl have it: starting again would change nothing. */
 #define EXIT_USAGE 2
@@ -188,6 +189,18 @@ static const char *audit_path(const Setup *setup, char *buffer, size_t size) {
         return buffer;
 }
 
+/* A trial with a runtime folder of its own does not appear on the host's bus. NULL: off. */
+static const char *system_bus_path(const Setup *setup) {
+        const char *path = setup->config.system_bus;
+
+        if (strcmp(path, BRIDGE_FILE_OFF) == 0)
+                return NULL;
+        if (strcmp(path, BRIDGE_FILE_AUTO) == 0)
+                return strcmp(setup->options.runtime_dir, DEFAULT_RUNTIME_DIR) == 0 ? SYSTEM_BUS_SOCKET
+                                                                                    : NULL;
+        return path;
+}
+
 static int serve(sd_event *event, Setup *setup) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
@@ -210,6 +223,7 @@ static int serve(sd_event *event, Setup *setup) {
         r = surfaces_new(event,
                          &(SurfacesOptions){
                                  .socket_path = socket_path,
+                                 .system_bus = system_bus_path(setup),
                                  .metrics_listen = setup->config.metrics_listen,
                                  .audit_path = audit_path(setup, audit, sizeof(audit)),
                                  .config = {&bridge_config_table, &setup->config, setup->origins},

@@ -9,6 +9,7 @@
 
 #include "common/bus-field.h"
 #include "common/bus-server.h"
+#include "common/system-bus.h"
 #include "host-bridge/surfaces/bus-control.h"
 #include "host-bridge/surfaces/bus-views.h"
 #include "host-bridge/surfaces/fields.h"
@@ -17,7 +18,8 @@ struct Bus {
         SnapshotSource source;
         const Record *record;
         BusServer *server;
-        Audit *audit; /* or NULL */
+        SystemBus *system; /* or NULL */
+        Audit *audit;      /* or NULL */
         ConfigView config;
         const Control *control; /* or NULL */
         /* One answer at a time is put together here: too big for a stack. */
@@ -197,10 +199,17 @@ static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+static BusObject object_of(Bus *bus) {
+        return (BusObject){.path = BUS_OBJECT_PATH,
+                           .interface = BUS_INTERFACE,
+                           .vtable = bus_vtable,
+                           .userdata = bus};
+}
+
 int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *source, const Record *record,
             Bus **ret) {
         _cleanup_(bus_freep) Bus *bus = NULL;
-        BusObject object = {.path = BUS_OBJECT_PATH, .interface = BUS_INTERFACE, .vtable = bus_vtable};
+        BusObject object;
         int r;
 
         assert(event);
@@ -215,7 +224,7 @@ int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *sour
         bus->source = *source;
         bus->record = record;
 
-        object.userdata = bus;
+        object = object_of(bus);
         r = bus_server_new(event, socket_path, &object, &bus->server);
         if (r < 0)
                 return r;
@@ -238,6 +247,16 @@ void bus_set_control(Bus *bus, const Control *control) {
         bus->control = control;
 }
 
+int bus_join(Bus *bus, sd_event *event, const char *socket_path) {
+        BusObject object;
+
+        assert(bus);
+        assert(socket_path);
+
+        object = object_of(bus);
+        return system_bus_new(event, socket_path, &object, 1, &bus->system);
+}
+
 void bus_tell(Bus *bus, const Decision *decision) {
         assert(bus);
         assert(decision);
@@ -245,11 +264,17 @@ void bus_tell(Bus *bus, const Decision *decision) {
         bus_server_emit(bus->server, "DecisionChanged", "tssss", decision->id, decision->vm,
                         decision_kind_to_string(decision->kind), decision_rule_to_string(decision->rule),
                         decision_result_to_string(decision->result));
+        if (bus->system)
+                system_bus_emit(bus->system, 0, "DecisionChanged", "tssss", decision->id, decision->vm,
+                                decision_kind_to_string(decision->kind),
+                                decision_rule_to_string(decision->rule),
+                                decision_result_to_string(decision->result));
 }
 
 Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;
+        (void) system_bus_free(bus->system);
         bus_server_free(bus->server);
         free(bus);
         return NULL;

@@ -51,6 +51,16 @@ static void start_audit(Surfaces *surfaces, sd_event *event, const char *path) {
                 (void) log_warning_errno(r, "Could not begin the audit %s: there is no history: %m", path);
 }
 
+static void join_system_bus(Surfaces *surfaces, sd_event *event, const char *socket_path) {
+        int r;
+
+        if (!socket_path)
+                return;
+        r = bus_join(surfaces->bus, event, socket_path);
+        if (r < 0)
+                (void) log_warning_errno(r, "Could not look for the system bus: %m");
+}
+
 int surfaces_new(sd_event *event, const SurfacesOptions *options, const SnapshotSource *source,
                  Record *record, Surfaces **ret) {
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
@@ -69,6 +79,7 @@ int surfaces_new(sd_event *event, const SurfacesOptions *options, const Snapshot
         if (r < 0)
                 return log_error_errno(r, "Could not listen on %s: %m", options->socket_path);
         bus_set_control(surfaces->bus, options->control);
+        join_system_bus(surfaces, event, options->system_bus);
         surfaces->record = record;
         record_watch(record, on_decision, surfaces);
         start_audit(surfaces, event, options->audit_path);

@@ -15,6 +15,7 @@ typedef struct Surfaces Surfaces;
 
 typedef struct SurfacesOptions {
         const char *socket_path;
+        const char *system_bus; /* its socket; NULL: off */
         HttpAddress metrics_listen;
         const char *audit_path; /* NULL: none */
         ConfigView config;      /* outlives the Surfaces */

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).parent
-POLICY = HERE.parents[2] / "packaging/org.memtide.Agent1.conf"
+POLICIES = HERE.parents[2] / "packaging"
 # The rules of Debian's system.conf that matter here, and then the policy that memtide installs.
 CONFIG = """<busconfig>
   <type>system</type>
@@ -36,11 +36,11 @@ CONFIG = """<busconfig>
 
 
 class SystemBus:
-    def __init__(self, root: Path, *, policy: bool = True) -> None:
+    def __init__(self, root: Path, *, policy: str = "org.memtide.Agent1.conf") -> None:
         self.socket = root / "run/dbus/system_bus_socket"
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         self.config = root / "bus.conf"
-        more = f"<include>{POLICY}</include>" if policy else ""
+        more = f"<include>{POLICIES / policy}</include>" if policy else ""
         self.config.write_text(CONFIG.format(socket=self.socket, more=more), encoding="ascii")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.daemon = self._spawn("dbus-daemon", f"--config-file={self.config}", "--nofork")

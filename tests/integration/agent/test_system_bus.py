@@ -78,7 +78,7 @@ def test_another_monitor_is_left_alone(guest):
 
 def test_without_the_policy_it_says_so_and_works(guest):
     guest.start()
-    with SystemBus(guest.machine.path, policy=False):
+    with SystemBus(guest.machine.path, policy=""):
         guest.wait_for_log("Not on the system bus as org.memtide.Agent1: ", FOUND_S)
         mark = guest.bridge.mark()
         guest.bridge.wait("report", since=mark)

@@ -99,7 +99,7 @@ static void test_dump(void **state) {
                 "[Shrink]\nPolicy=never\nCalmBeforeShrink=1s\nHoldAfterGrow=2s\n"
                 "HoldAfterRefusal=3s\nDeadBand=4M\n"
                 "[Resize]\nConfirmTimeout=5s\nOfferTimeout=6s\nSilence=700ms\n"
-                "[Bridge]\nReportInterval=800ms\nMode=shadow\n"
+                "[Bridge]\nReportInterval=800ms\nMode=shadow\nSystemBus=/x\n"
                 "[Metrics]\nListen=[::1]:9999\n"
                 "[Libvirt]\nConnect=qemu:///session\nModule=/lib/x.so\n[Audit]\nFile=/var/x\n";
         static const BridgeConfig expected = {
@@ -122,6 +122,7 @@ static void test_dump(void **state) {
                 .metrics_listen = {.family = AF_INET6, .port = 9999},
                 .libvirt_connect = "qemu:///session",
                 .libvirt_module = "/lib/x.so",
+                .system_bus = "/x",
                 .audit_file = "/var/x",
         };
         ConfigOrigin origins[BRIDGE_CONFIG_KEYS] = {};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The agent may start long before the bus, and the bus may go: the socket is looked for by a timer, which costs one
+ * A daemon may start long before the bus, and the bus may go: the socket is looked for by a timer, which costs one
  * access(2). Every call is asynchronous, since a bus daemon that hangs for want of memory must not hang the one who
  * could help. Rejected: sd_bus_set_watch_bind(), which allocates anew for whatever is created in a folder above the
  * socket (300 times in the three seconds of test_memory.py).
@@ -10,7 +10,7 @@
  * every application free its caches twice.
  */
 
-#include "agent/system-bus.h"
+#include "common/system-bus.h"
 
 #include <assert.h>
 #include <stdarg.h>
