@@ -90,6 +90,11 @@ void ctl_show_status(const json_t *vm, FILE *out) {
         fprintf(out, "  policy      min %s, max %s\n", ctl_size(&texts, vm, "min_bytes"),
                 max_text(&texts, vm));
         show_among(vm, &texts, out);
+        if (ctl_number(vm, "harm_stalled_usec") > 0 || ctl_number(vm, "harm_kills") > 0)
+                fprintf(out,
+                        "  harm        waited %s for memory that was there; %" PRIu64
+                        " OOM kills under our balloon\n",
+                        ctl_span(&texts, vm, "harm_stalled_usec"), ctl_number(vm, "harm_kills"));
         if (ctl_flag(vm, "held"))
                 fprintf(out, "  held        by an operator%s%s\n",
                         json_object_get(vm, "held_usec") ? ", for " : "",

@@ -80,10 +80,31 @@ void vm_take_malformed(Vm *vm, uint64_t now_usec) {
                 tell_doubt(vm, now_usec);
 }
 
+/* What the VM could still be given: by its policy and devices, and by the budget. */
+static uint64_t headroom_bytes(const Vm *vm) {
+        const Ledger *ledger = vm->env->ledger;
+
+        if (!vm_is_managed(vm) || !vm->model.known)
+                return 0;
+        return u64_min(u64_sub(vm_max_bytes(vm), vm->committed_bytes),
+                       u64_sub(ledger->budget_bytes, ledger->committed_bytes));
+}
+
+static void take_harm(Vm *vm, const MessageReport *report, uint64_t now_usec) {
+        harm_note(&vm->harm, &(HarmSample){
+                                     .now_usec = now_usec,
+                                     .some_usec = report->psi_some_usec,
+                                     .oom_kills = report->oom_kills,
+                                     .balloon_bytes = memory_model_balloon_bytes(&vm->model),
+                                     .headroom_bytes = headroom_bytes(vm),
+                             });
+}
+
 static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) {
         uint64_t bound = size_bound(vm);
 
         take_trust(vm, report, now_usec);
+        take_harm(vm, report, now_usec);
         vm->n_reports++;
         vm->guest = (GuestFigures){
                 .known = true,

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "host-bridge/guests/vm.h"
+#include "host-bridge/policy/harm.h"
 #include "host-bridge/policy/pressure.h"
 
 /* The guest's figures, held to what its hypervisor says is possible. */
@@ -83,6 +84,7 @@ struct Vm {
         uint64_t n_shadowed,
                 shadow_bytes; /* what would have been done: how often, and the last size aimed at */
         Rival rival;
+        Harm harm;
         VmmFacts facts;
         uint64_t lacks_said, lacks_due_usec; /* bits per Lack; when they are looked at first */
         uint64_t hold_until_usec;            /* an operator's; 0: none */

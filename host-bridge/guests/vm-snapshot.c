@@ -107,6 +107,8 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                                        : u64_sub(vm->rival.yield_until_usec, now_usec),
                 .n_yields = vm->rival.n_yields,
                 .lacks = vm_lacks(vm),
+                .harm_stalled_usec = vm->harm.stalled_usec,
+                .harm_kills = vm->harm.kills,
                 .n_shadowed = vm->n_shadowed,
                 .shadow_bytes = vm->shadow_bytes,
         };

@@ -153,6 +153,7 @@ void vm_begin_grace(Vm *vm) {
         vm->peak = (ArbiterPeak){};
         vm->held_until_usec = 0;
         vm->guest.known = false;
+        harm_pause(&vm->harm);
         vm->trust.known = false; /* its counters begin anew; a quarantine goes on */
 }
 

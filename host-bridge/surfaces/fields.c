@@ -78,6 +78,8 @@ static const FieldRow vm_rows[] = {
         VM(frames_void, READ_U64),
         VM(frames_replayed, READ_U64),
         VM(resizing, READ_BOOLEAN),
+        VM(harm_stalled_usec, READ_U64),
+        VM(harm_kills, READ_U64),
         VM(held, READ_BOOLEAN),
         VM(held_usec, READ_AGE),
         VM(n_yields, READ_UNSIGNED),

@@ -50,6 +50,10 @@ static const Row rows[] = {
         REJECTED(METRICS_MALFORMED, "malformed"),
         REJECTED(METRICS_VOID, "void"),
         REJECTED(METRICS_REPLAYED, "replayed"),
+        COUNTER(METRICS_HARM_USEC, "vm_harm_stalled_seconds_total",
+                "Time in which the guest waited for memory that it could have been given.", NULL, true),
+        COUNTER(METRICS_HARM_KILLS, "vm_harm_oom_kills_total",
+                "OOM kills in the guest while its balloon held memory."),
         GAUGE(METRICS_TOTAL, "guest_memory_total_bytes", "MemTotal of the guest."),
         GAUGE(METRICS_AVAILABLE, "guest_memory_available_bytes", "MemAvailable of the guest."),
         GAUGE(METRICS_USED, "guest_memory_used_bytes", "What the guest's workload uses."),
@@ -221,6 +225,8 @@ void metrics_of_vm(const VmSnapshot *vm, MetricsVm *ret) {
         set(ret, METRICS_MALFORMED, vm->frames_malformed);
         set(ret, METRICS_VOID, vm->frames_void);
         set(ret, METRICS_REPLAYED, vm->frames_replayed);
+        set(ret, METRICS_HARM_USEC, vm->harm_stalled_usec);
+        set(ret, METRICS_HARM_KILLS, vm->harm_kills);
 }
 
 static bool same_family(size_t a, size_t b) {
@@ -266,6 +272,25 @@ static void add_vms(MetricsText *text, const MetricsVm *vms, size_t n_vms) {
 
 /* -- resizes --------------------------------------------------------------------------------------- */
 
+static void count_in_bucket(uint64_t n_in_bucket[static METRICS_BUCKETS], uint64_t usec) {
+        for (size_t i = 0; i < METRICS_BUCKETS; i++)
+                if (usec <= bucket_usec[i]) {
+                        n_in_bucket[i]++;
+                        return;
+                }
+}
+
+static void count_relief(MetricsResizes *resizes, const Decision *decision) {
+        uint64_t usec = u64_sub(decision->first_confirm_usec, decision->alarm_usec);
+
+        if (decision->rule != RULE_GROW_ALARM || decision->first_confirm_usec == 0 ||
+            decision->alarm_usec == 0)
+                return;
+        resizes->n_relieved++;
+        resizes->relief_usec = u64_add(resizes->relief_usec, usec);
+        count_in_bucket(resizes->n_relief_in_bucket, usec);
+}
+
 void metrics_count(MetricsResizes *resizes, const Decision *decision) {
         unsigned direction = decision->kind;
         uint64_t usec;
@@ -279,17 +304,14 @@ void metrics_count(MetricsResizes *resizes, const Decision *decision) {
         }
         assert(direction < METRICS_DIRECTIONS);
         resizes->closed[direction][decision->actuator][decision->result]++;
+        count_relief(resizes, decision);
         if (decision->result != RESULT_DONE || decision->request_usec == 0)
                 return;
 
         usec = u64_sub(decision->closed_usec, decision->request_usec);
         resizes->n_timed[direction]++;
         resizes->timed_usec[direction] = u64_add(resizes->timed_usec[direction], usec);
-        for (size_t i = 0; i < METRICS_BUCKETS; i++)
-                if (usec <= bucket_usec[i]) {
-                        resizes->n_in_bucket[direction][i]++;
-                        break;
-                }
+        count_in_bucket(resizes->n_in_bucket[direction], usec);
 }
 
 /*
@@ -323,28 +345,43 @@ static void add_requests(MetricsText *text, const MetricsResizes *resizes) {
                  resizes->denied);
 }
 
+/* label: with its comma behind, or "". */
+static void add_histogram(MetricsText *text, const char *name, const char *label,
+                          const uint64_t n_in_bucket[static METRICS_BUCKETS], uint64_t sum_usec,
+                          uint64_t count) {
+        int length = (int) strlen(label);
+        char value[32], alone[64] = "";
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < METRICS_BUCKETS; i++) {
+                n += n_in_bucket[i];
+                text_add(text, "%s_bucket{%sle=\"%g\"} %" PRIu64 "\n", name, label,
+                         (double) bucket_usec[i] / (double) USEC_PER_SEC, n);
+        }
+        if (length > 0)
+                (void) snprintf(alone, sizeof(alone), "{%.*s}", length - 1, label);
+        text_add(text, "%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, label, count);
+        text_add(text, "%s_sum%s %s\n", name, alone, format_value(value, sum_usec, true));
+        text_add(text, "%s_count%s %" PRIu64 "\n", name, alone, count);
+}
+
 static void add_durations(MetricsText *text, const MetricsResizes *resizes) {
-        static const char name[] = "memtide_resize_duration_seconds";
-        char value[32];
+        static const char name[] = "memtide_resize_duration_seconds",
+                          relief[] = "memtide_alarm_to_usable_seconds";
+        char label[48];
 
         add_head(text, name, "histogram",
                  "Time from the request to the hypervisor until the guest confirmed all of it.");
         for (unsigned direction = 0; direction < METRICS_DIRECTIONS; direction++) {
-                const char *label = decision_kind_to_string((DecisionKind) direction);
-                uint64_t n = 0;
-
-                for (size_t i = 0; i < METRICS_BUCKETS; i++) {
-                        n += resizes->n_in_bucket[direction][i];
-                        text_add(text, "%s_bucket{direction=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, label,
-                                 (double) bucket_usec[i] / (double) USEC_PER_SEC, n);
-                }
-                text_add(text, "%s_bucket{direction=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, label,
-                         resizes->n_timed[direction]);
-                text_add(text, "%s_sum{direction=\"%s\"} %s\n", name, label,
-                         format_value(value, resizes->timed_usec[direction], true));
-                text_add(text, "%s_count{direction=\"%s\"} %" PRIu64 "\n", name, label,
-                         resizes->n_timed[direction]);
+                (void) snprintf(label, sizeof(label), "direction=\"%s\",",
+                                decision_kind_to_string((DecisionKind) direction));
+                add_histogram(text, name, label, resizes->n_in_bucket[direction],
+                              resizes->timed_usec[direction], resizes->n_timed[direction]);
         }
+        add_head(text, relief, "histogram",
+                 "Time from a guest's alarm until it confirmed the first memory that it was given for it.");
+        add_histogram(text, relief, "", resizes->n_relief_in_bucket, resizes->relief_usec,
+                      resizes->n_relieved);
 }
 
 /* -- the host -------------------------------------------------------------------------------------- */

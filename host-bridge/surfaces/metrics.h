@@ -34,6 +34,9 @@ typedef enum MetricsValue {
         METRICS_MALFORMED,
         METRICS_VOID,
         METRICS_REPLAYED,
+        /* counters of the VM, which begin anew with it as those of its session do */
+        METRICS_HARM_USEC,
+        METRICS_HARM_KILLS,
         METRICS_COUNTERS, /* how many, of both */
         /* gauges: the guest's word, of its last report */
         METRICS_TOTAL = METRICS_COUNTERS,
@@ -73,6 +76,8 @@ typedef struct MetricsResizes {
         /* of those that were done: from the request to the guest's confirmation of all of it */
         uint64_t n_in_bucket[METRICS_DIRECTIONS][METRICS_BUCKETS]; /* not cumulative; longer ones in none */
         uint64_t n_timed[METRICS_DIRECTIONS], timed_usec[METRICS_DIRECTIONS];
+        /* of growth after an alarm: until the guest confirmed the first of it */
+        uint64_t n_relief_in_bucket[METRICS_BUCKETS], n_relieved, relief_usec;
 } MetricsResizes;
 
 /* Counts a decision whose result stands. */

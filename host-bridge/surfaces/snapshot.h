@@ -55,7 +55,8 @@ typedef struct VmSnapshot {
         VmClass vm_class;
         bool controlled; /* a Max= is given, and Mode= is not observed */
         uint64_t min_bytes, max_bytes;
-        uint64_t lacks; /* a bit per Lack: policy/lacks.h */
+        uint64_t harm_stalled_usec, harm_kills; /* policy/harm.h */
+        uint64_t lacks;                         /* a bit per Lack: policy/lacks.h */
         /* an operator holds it; for how long still, UINT64_MAX: until it is resumed */
         bool held;
         uint64_t held_usec;

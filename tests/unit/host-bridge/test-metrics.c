@@ -216,6 +216,10 @@ static void test_resizes(void **state) {
                 "memtide_resize_duration_seconds_sum{direction=\"grow\"} 61.210000",
                 "memtide_resize_duration_seconds_count{direction=\"grow\"} 3",
                 "memtide_resize_duration_seconds_count{direction=\"shrink\"} 0",
+                "memtide_alarm_to_usable_seconds_bucket{le=\"0.05\"} 0",
+                "memtide_alarm_to_usable_seconds_bucket{le=\"0.1\"} 1",
+                "memtide_alarm_to_usable_seconds_sum 0.060000",
+                "memtide_alarm_to_usable_seconds_count 1",
         };
         static const uint64_t durations[] = {10000, 200000, 61000000};
         MetricsResizes resizes = {0};
@@ -229,6 +233,11 @@ static void test_resizes(void **state) {
                 decision.closed_usec = 5 + durations[i];
                 metrics_count(&resizes, &decision);
         }
+        decision.rule = RULE_GROW_ALARM;
+        decision.alarm_usec = 1000;
+        decision.first_confirm_usec = 61000;
+        decision.result = RESULT_PARTIAL;
+        metrics_count(&resizes, &decision);
         metrics_count(&resizes, &(const Decision){.kind = DECISION_SHRINK, .result = RESULT_REFUSED});
         metrics_count(&resizes, &(const Decision){.kind = DECISION_DENY, .result = RESULT_DENIED});
         text = print(NULL, 0, &resizes);
