@@ -328,7 +328,7 @@ static bool is_leaving(const VmmQmp *q, unsigned number) {
                (q->dimm->stage == DIMM_DELETING || q->dimm->stage == DIMM_LEAVING);
 }
 
-/* QEMU forgets a device a moment after it has said so: until then its backend is in use. */
+/* Asked for too early after DEVICE_DELETED a backend may still be in use (kernel-qemu.md 4.2): it is looked for again. */
 static void on_freed_late(Qmp *qmp, const QmpReply *reply, void *userdata) {
         VmmQmp *q = userdata;
 
