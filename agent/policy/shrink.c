@@ -121,6 +121,9 @@ static RefusalReason check_ask(const ShrinkState *state, const ShrinkAsk *ask, c
 
 /* Whether the guest can do without the bytes. */
 static RefusalReason check_bytes(uint64_t bytes, const Snapshot *now, const Demand *demand, uint64_t margin) {
+        /* What was read some time ago is no ground to give memory away on. */
+        if (!(now->has & SNAPSHOT_HAS_MEMINFO))
+                return REFUSAL_UNSUPPORTED;
         if (demand->urgency != URGENCY_NONE)
                 return REFUSAL_PRESSURE;
         if (u64_sub(snapshot_usable_bytes(now), bytes) < demand->floor_bytes)

@@ -211,6 +211,23 @@ static void test_growth_in_reclaim(void **unused) {
         assert_int_equal(guest.plan.reason, REFUSAL_EXPIRED);
 }
 
+/* A figure that could not be read now is no ground to give memory away, neither when asked nor after a reclaim. */
+static void test_blind(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        guest.s.has = ALL & ~(unsigned) SNAPSHOT_HAS_MEMINFO;
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_UNSUPPORTED);
+
+        guest_init(&guest, 1536, 200, 1300);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_RECLAIM);
+        guest_set(&guest, 1536, 200, 1100);
+        guest.s.has = ALL & ~(unsigned) SNAPSHOT_HAS_MEMINFO;
+        assert_int_equal(guest_freed(&guest, 36 * MIB), SHRINK_REFUSED);
+        assert_int_equal(guest.plan.reason, REFUSAL_UNSUPPORTED);
+}
+
 static void test_pressure(void **unused) {
         Guest guest;
 
@@ -364,21 +381,14 @@ static void test_floor_is_stable(void **unused) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers),
-                cmocka_unit_test(test_margin),
-                cmocka_unit_test(test_whole_resize),
-                cmocka_unit_test(test_slow_growth),
-                cmocka_unit_test(test_unsettled),
-                cmocka_unit_test(test_growth_between_steps),
-                cmocka_unit_test(test_reclaim),
-                cmocka_unit_test(test_growth_in_reclaim),
-                cmocka_unit_test(test_pressure),
-                cmocka_unit_test(test_deadline),
-                cmocka_unit_test(test_patience_of_the_watch),
-                cmocka_unit_test(test_repeat),
-                cmocka_unit_test(test_balloon),
-                cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_no_hunting),
+                cmocka_unit_test(test_answers),         cmocka_unit_test(test_margin),
+                cmocka_unit_test(test_whole_resize),    cmocka_unit_test(test_slow_growth),
+                cmocka_unit_test(test_unsettled),       cmocka_unit_test(test_growth_between_steps),
+                cmocka_unit_test(test_reclaim),         cmocka_unit_test(test_growth_in_reclaim),
+                cmocka_unit_test(test_blind),           cmocka_unit_test(test_pressure),
+                cmocka_unit_test(test_deadline),        cmocka_unit_test(test_patience_of_the_watch),
+                cmocka_unit_test(test_repeat),          cmocka_unit_test(test_balloon),
+                cmocka_unit_test(test_reset),           cmocka_unit_test(test_no_hunting),
                 cmocka_unit_test(test_floor_is_stable),
         };
 
