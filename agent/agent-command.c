@@ -36,6 +36,19 @@ static void agent_tune(Agent *agent, const MessageTuning *tuning) {
         agent_answer_done(agent, tuning->id);
 }
 
+/* Can the guest take it? Memory comes with a memmap of its own, and where that does not fit the remedy kills. */
+static void agent_answer_notice(Agent *agent, const MessageGrowNotice *notice) {
+        uint64_t budget = demand_plug_budget_bytes(&agent->snapshot);
+        bool fits = notice->balloon || notice->bytes <= budget;
+
+        agent_answer(agent, &(MessageCommandResult){
+                                    .id = notice->id,
+                                    .outcome = fits ? COMMAND_DONE : COMMAND_REFUSED,
+                                    .reason = fits ? REFUSAL_NONE : REFUSAL_MARGIN,
+                                    .bytes = budget,
+                            });
+}
+
 static void agent_on_command(const Message *command, void *userdata) {
         Agent *agent = userdata;
         uint64_t now_usec = 0;
@@ -44,8 +57,10 @@ static void agent_on_command(const Message *command, void *userdata) {
         case MESSAGE_GROW_NOTICE:
                 (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
                 agent_tell_grow_notice(agent, &command->grow_notice);
-                grow_watch_open(&agent->grow, &command->grow_notice, &agent->snapshot, now_usec);
+                grow_watch_open(&agent->grow, &command->grow_notice, &agent->snapshot, now_usec,
+                                agent->asked_usec);
                 agent_sample(agent);
+                agent_answer_notice(agent, &command->grow_notice);
                 return;
 
         case MESSAGE_SHRINK_REQUEST:

@@ -55,6 +55,7 @@ struct Agent {
         bool walk_due;                        /* the next look is to know what containers do */
         uint64_t everything_usec, zones_usec; /* when every file, and zoneinfo, was last read */
         uint64_t report_interval_usec, welcome_interval_usec; /* in force; the host's, 0 = no session */
+        uint64_t asked_usec; /* an alarm has been waiting for memory since; 0 = none */
         uint64_t reported_usec,
                 report_promised_usec; /* the last report, and when it said that the next would come */
 

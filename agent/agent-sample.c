@@ -123,7 +123,7 @@ static void agent_alarm(Agent *agent, uint64_t veto_id) {
         (void) channel_send(agent->channel, &message);
 }
 
-/* Learns from each growth how long the host and the kernel take: a quarter of what is new. */
+/* Learns from each growth how long it takes from the alarm to usable memory: a quarter of what is new. */
 static void agent_learn_delay(Agent *agent, uint64_t latency_usec) {
         uint64_t old = agent->demand_config.actuator_delay_usec;
 
@@ -152,7 +152,7 @@ static void agent_watch_growth(Agent *agent) {
         if (!step.confirm)
                 return;
         if (step.first)
-                agent_learn_delay(agent, step.latency_usec);
+                agent_learn_delay(agent, step.delay_usec);
 
         message = (Message){
                 .type = MESSAGE_RESIZE_CONFIRM,
@@ -237,7 +237,11 @@ void agent_sample(Agent *agent) {
         shrinker_sample(agent->shrinker, &agent->snapshot, &agent->demand);
         agent_watch_growth(agent);
 
+        if (agent->demand.urgency < URGENCY_HIGH || agent->grow.moved)
+                agent->asked_usec = 0;
         if (agent->demand.rose) {
+                if (agent->demand.urgency >= URGENCY_HIGH && agent->asked_usec == 0)
+                        agent->asked_usec = now_usec;
                 agent_stop_range(agent, false);
                 agent_alarm(agent, 0);
                 agent_report_now(agent);

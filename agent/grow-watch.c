@@ -17,8 +17,12 @@
 /* A host that asks for hours of attention is not waited for: nobody plugs that slowly. */
 #define GROW_WATCH_MOST_USEC (600 * USEC_PER_SEC)
 
+/* A notice that comes later than this was held back by the host's budget: no delay of an actuator. */
+#define GROW_ANSWER_USEC (2 * USEC_PER_SEC)
+
 void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Snapshot *before,
-                     uint64_t now_usec) {
+                     uint64_t now_usec, uint64_t asked_usec) {
+        bool answers = asked_usec > 0 && asked_usec <= now_usec && now_usec - asked_usec <= GROW_ANSWER_USEC;
         uint64_t usable;
 
         assert(watch);
@@ -32,6 +36,7 @@ void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Sn
                 .bytes = notice->bytes,
                 .deadline_usec = u64_min(notice->deadline_usec, u64_add(now_usec, GROW_WATCH_MOST_USEC)),
                 .noticed_usec = now_usec,
+                .begun_usec = answers ? asked_usec : now_usec,
                 .usable_bytes = usable,
                 .psi_some_usec = before->psi_some_usec,
                 .told_usable_bytes = usable,
@@ -60,6 +65,7 @@ GrowStep grow_watch_step(GrowWatch *watch, const Snapshot *now) {
                 .first = !watch->moved && usable > watch->usable_bytes,
                 .delta_bytes = u64_delta(usable, watch->usable_bytes),
                 .latency_usec = u64_sub(now->now_usec, watch->noticed_usec),
+                .delay_usec = u64_sub(now->now_usec, watch->begun_usec),
                 .stall_usec = u64_sub(now->psi_some_usec, watch->psi_some_usec),
         };
         watch->moved = watch->moved || step.first;

@@ -17,20 +17,25 @@ typedef struct GrowWatch {
         bool moved; /* anything has come yet */
         uint64_t id, bytes, deadline_usec;
         uint64_t noticed_usec;
+        uint64_t begun_usec;                  /* the ask that the notice answers, or the notice */
         uint64_t usable_bytes, psi_some_usec; /* at the notice */
         uint64_t told_usable_bytes;           /* of the last confirmation */
 } GrowWatch;
 
 typedef struct GrowStep {
         bool confirm; /* a confirmation is due, with the fields below */
-        bool first;   /* it is the first movement: latency_usec measures the actuator */
+        bool first;   /* it is the first movement: delay_usec measures the actuator */
         int64_t delta_bytes;
-        uint64_t latency_usec, stall_usec;
+        uint64_t latency_usec, stall_usec; /* since the notice */
+        uint64_t delay_usec;               /* since the guest asked: what the estimator has to plan with */
 } GrowStep;
 
-/* before: the last snapshot taken before the notice, so that none of its memory is in it. */
+/*
+ * before: the last snapshot taken before the notice, so that none of its memory is in it. asked_usec: when the guest began to
+ * ask, 0 = it does not.
+ */
 void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Snapshot *before,
-                     uint64_t now_usec);
+                     uint64_t now_usec, uint64_t asked_usec);
 
 /* On every sample. The watch closes itself with the last confirmation: all has come, or the deadline has. */
 GrowStep grow_watch_step(GrowWatch *watch, const Snapshot *now);

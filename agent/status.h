@@ -47,7 +47,7 @@ typedef struct Status {
         MessageReport report; /* what the host would be told now */
         uint64_t block_size_bytes;
         bool balloon_in_total;
-        uint64_t delay_usec; /* measured: from the notice of a growth to usable memory */
+        uint64_t delay_usec; /* measured: from the alarm, or the notice of a growth, to usable memory */
         StatusAsk ask;
 } Status;
 

@@ -128,7 +128,7 @@ static void on_command(const Message *message, void *userdata) {
         if (message->type == MESSAGE_SHRINK_REQUEST)
                 on_shrink_request(world, &message->shrink_request);
         else if (message->type == MESSAGE_GROW_NOTICE)
-                grow_watch_open(&world->grow, &message->grow_notice, &world->snapshot, world->now_usec);
+                grow_watch_open(&world->grow, &message->grow_notice, &world->snapshot, world->now_usec, 0);
         else
                 say(world, (Message){.type = MESSAGE_COMMAND_RESULT});
 }

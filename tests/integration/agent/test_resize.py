@@ -34,6 +34,19 @@ def test_growth_is_confirmed_as_it_arrives(guest):
     assert len(guest.bridge.all("resize_confirm")) == 2
 
 
+def test_a_notice_is_answered_with_what_the_guest_can_take(guest):
+    """The fixture's kernel zones have room for some GiB of memmap; a TiB of it would kill the guest."""
+    guest.start()
+    budget = guest.bridge.wait("report").plug_budget_bytes
+    deadline_usec = guest.bridge.now_usec() + 5_000_000
+    for number, size, balloon in (1, budget, False), (2, 1 << 40, False), (3, 1 << 40, True):
+        guest.bridge.send("grow_notice", id=number, bytes=size, balloon=balloon, deadline_usec=deadline_usec)
+    answers = {n: guest.bridge.wait("command_result", accept=lambda r, n=n: r.id == n) for n in (1, 2, 3)}
+    assert {a.bytes for a in answers.values()} == {budget}
+    assert (answers[1].outcome, answers[3].outcome) == (pb.COMMAND_DONE, pb.COMMAND_DONE)
+    assert (answers[2].outcome, answers[2].reason) == (pb.COMMAND_REFUSED, pb.REFUSAL_MARGIN)
+
+
 def test_growth_that_does_not_come_is_confirmed_as_nothing(guest):
     guest.start()
     guest.bridge.send("grow_notice", id=3, bytes=256 * MIB, deadline_usec=guest.bridge.now_usec() + 400_000)

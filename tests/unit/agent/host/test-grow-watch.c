@@ -74,7 +74,7 @@ static void test_scripts(void **state) {
                 Snapshot before = sample_at(0, 0);
                 GrowWatch watch = {};
 
-                grow_watch_open(&watch, &notice, &before, START_USEC);
+                grow_watch_open(&watch, &notice, &before, START_USEC, 0);
                 for (size_t j = 0; j < scripts[i].n_samples; j++) {
                         const Sample *want = &scripts[i].samples[j];
                         Snapshot now = sample_at(want->after_msec, want->total_mib);
@@ -100,7 +100,7 @@ static void test_a_balloon_counts_by_what_is_usable(void **state) {
         before.balloon_in_total = now.balloon_in_total = true;
         before.balloon_bytes = 256 * MIB;
         now.balloon_bytes = 192 * MIB;
-        grow_watch_open(&watch, &notice, &before, START_USEC);
+        grow_watch_open(&watch, &notice, &before, START_USEC, 0);
         assert_true(watch.deadline_usec <
                     START_USEC + 3600 * USEC_PER_SEC); /* no host is waited for that long */
         step = grow_watch_step(&watch, &now);
@@ -108,9 +108,33 @@ static void test_a_balloon_counts_by_what_is_usable(void **state) {
         assert_false(watch.open);
 }
 
+/* The estimator plans with the whole of it: the host's part counts, but not that it had nothing to give. */
+static void test_delay(void **state) {
+        static const struct {
+                uint64_t asked_before_msec; /* 0: nobody asked */
+                uint64_t delay_msec;
+        } table[] = {{0, 50}, {80, 130}, {2000, 2050}, {2001, 50}};
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                MessageGrowNotice notice = {.id = 5, .bytes = 64 * MIB, .deadline_usec = UINT64_MAX};
+                uint64_t before_usec = table[i].asked_before_msec * USEC_PER_MSEC;
+                Snapshot before = sample_at(0, 0), now = sample_at(50, 64);
+                GrowWatch watch = {};
+                GrowStep step;
+
+                grow_watch_open(&watch, &notice, &before, START_USEC,
+                                before_usec > 0 ? START_USEC - before_usec : 0);
+                step = grow_watch_step(&watch, &now);
+                assert_true(step.first);
+                assert_int_equal(step.latency_usec, 50 * USEC_PER_MSEC);
+                assert_int_equal(step.delay_usec, table[i].delay_msec * USEC_PER_MSEC);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_scripts),
+                cmocka_unit_test(test_delay),
                 cmocka_unit_test(test_a_balloon_counts_by_what_is_usable),
         };
 
