@@ -9,9 +9,6 @@
 /* Silent for so long, a guest may have grown its need unseen (pressure-control.md c, rule 5). */
 #define SILENT_USEC (30 * USEC_PER_SEC)
 
-/* How long others need to give: the actuator's delay and a second. */
-#define HELP_USEC (1150 * USEC_PER_MSEC)
-
 void vm_want_round(const Vm *vm) {
         if (vm->env->want_round)
                 vm->env->want_round(vm->env->userdata);
@@ -43,7 +40,7 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
                 .activity = vm->activity,
                 .demand_bytes = u64_shift(subject.size_bytes, subject.need_bytes),
                 .floor_bytes = arbiter_lowest_bytes(&subject),
-                .fastest_bytes = u64_scale(vm->guest.fall_bytes_per_sec, HELP_USEC, USEC_PER_SEC),
+                .fall_bytes_per_sec = vm->guest.fall_bytes_per_sec,
                 .giving_bytes = giving_bytes(vm),
         };
         for (PoolLevel level = POOL_FULL; level < POOL_LEVEL_MAX && !open; level++)

@@ -133,7 +133,8 @@ static Bound bound_by_others(const ArbiterHost *host, const ArbiterVm *vm, uint6
         bound(&least, for_this_bytes(host, vm), RULE_DENY_POOL);
         if (host->round.contended && vm->in_round)
                 bound(&least, u64_sub(vm->target_bytes, vm->committed_bytes), RULE_DENY_SHARE);
-        bound(&least, limiter_left_bytes(&vm->limiter, &bounds, now_usec), RULE_DENY_RATE);
+        if (!is_spared(vm))
+                bound(&least, limiter_left_bytes(&vm->limiter, &bounds, now_usec), RULE_DENY_RATE);
         least.bytes = u64_max(least.bytes, promised_bytes(vm));
         return least;
 }
@@ -175,6 +176,18 @@ static ArbiterVerdict deny(const ArbiterHost *host, const ArbiterVm *vm, const B
         return denied;
 }
 
+/*
+ * Not all can have what they want, or a critical VM may be about to ask: only a round knows whose turn it is. It follows
+ * within the same dispatch of the loop, or 50 ms after the last.
+ */
+static bool is_turn_unknown(const ArbiterHost *host, const ArbiterVm *vm) {
+        bool others_first = vm->vm_class != VM_CLASS_CRITICAL && host->round.n_growing[2] > 0 &&
+                            host->budget_bytes != UINT64_MAX;
+
+        return !vm->in_round && (host->round.contended || others_first) && !is_spared(vm) &&
+               promised_bytes(vm) == 0;
+}
+
 static DecisionRule grow_rule(const ArbiterVm *vm) {
         if (vm->urgency < URGENCY_HIGH)
                 return RULE_GROW_DEMAND;
@@ -191,8 +204,7 @@ static ArbiterVerdict judge_grow(const ArbiterHost *host, const ArbiterVm *vm, u
         if (!vm->controlled)
                 return verdict(DECISION_DENY, RULE_DENY_OBSERVED, lacking);
         least = bound_of(host, vm, now_usec);
-        /* Not all can have what they want: only a round knows whose turn it is. */
-        if (host->round.contended && !vm->in_round && !is_spared(vm) && promised_bytes(vm) == 0)
+        if (is_turn_unknown(host, vm))
                 return (ArbiterVerdict){.wake_usec = USEC_INFINITY, .round = true};
         grant = u64_min(want, u64_align_down(least.bytes, block));
         if (grant == 0)

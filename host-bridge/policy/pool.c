@@ -5,6 +5,9 @@
  * an eighth of the budget: a lie about one's own rate of fall must not freeze the neighbours' growth. "One block for each VM"
  * was rejected: with a thousand small VMs it would lock an eighth of the host away.
  *
+ * Who has his share takes at most half of what the others have not used of theirs: a guest that cries for ever without
+ * contradicting itself looks like a busy one, and what it got cannot be had back while it cries.
+ *
  * What is kept is kept for somebody: where no VM of a higher class can grow any more, its reserve is given out.
  */
 
@@ -75,7 +78,7 @@ uint64_t pool_kept_bytes(const PoolAsk *ask) {
         if (rank == RANK_OF_CRITICAL && ask->urgency == URGENCY_CRITICAL)
                 return 0;
         if (ask->over_share && others_from(ask, rank) > 0)
-                return ask->target_bytes;
+                return u64_max(ask->target_bytes, ask->unused_fair_bytes / 2);
         if (rank == 0 && others_from(ask, 1) > 0)
                 return ask->target_bytes;
         return others_from(ask, RANK_OF_CRITICAL) > 0 ? u64_percent(ask->target_bytes, LAST_PERCENT) : 0;

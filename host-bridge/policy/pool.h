@@ -39,6 +39,7 @@ typedef struct PoolAsk {
         VmClass vm_class;
         Urgency urgency;
         bool over_share;                   /* it has its fair share already */
+        uint64_t unused_fair_bytes;        /* of others' shares, where they may still grow */
         unsigned n_others[VM_CLASS_RANKS]; /* other VMs of each rank that may still grow */
 } PoolAsk;
 

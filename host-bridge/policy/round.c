@@ -24,6 +24,12 @@
 /* Silent for so long that it may have grown unseen: kept for it (rule 5). */
 #define SILENT_PERCENT 110U
 
+/* How long others need to give: the actuator's delay and a second. */
+#define HELP_USEC (1150 * USEC_PER_MSEC)
+
+/* A critical VM's fall is believed for so long: what others are granted before it asks is not there when it does. */
+#define CLAIM_USEC (5 * USEC_PER_SEC)
+
 /* What a host in pressure takes at a time where its pool has no target. */
 #define PRESSED_LEAST_BYTES (128 * MIB)
 
@@ -52,6 +58,8 @@ static bool is_over_share(const RoundVm *vm) {
 static uint64_t wish_bytes(const RoundVm *vm) {
         uint64_t wish = vm->demand_bytes;
 
+        if (vm->vm_class == VM_CLASS_CRITICAL)
+                wish = u64_add(wish, u64_scale(vm->fall_bytes_per_sec, CLAIM_USEC, USEC_PER_SEC));
         if (!vm->controlled)
                 return vm->committed_bytes;
         if (vm->silent)
@@ -65,7 +73,9 @@ static uint64_t wish_bytes(const RoundVm *vm) {
 }
 
 static uint64_t need_bytes(const RoundVm *vm, uint64_t wish) {
-        return is_urgent(vm) || !vm->known ? wish : u64_clamp(vm->floor_bytes, vm->low_bytes, wish);
+        bool falls = vm->vm_class == VM_CLASS_CRITICAL && vm->fall_bytes_per_sec > 0;
+
+        return is_urgent(vm) || falls || !vm->known ? wish : u64_clamp(vm->floor_bytes, vm->low_bytes, wish);
 }
 
 /* By shares alone, of what is not fixed. A VM without Max= takes no part: what it has is off the budget. */
@@ -128,6 +138,7 @@ PoolAsk round_pool_ask(const RoundFindings *findings, VmClass vm_class, Urgency 
                 .vm_class = vm_class,
                 .urgency = urgency,
                 .over_share = over_share,
+                .unused_fair_bytes = findings->unused_fair_bytes,
         };
 
         for (unsigned rank = 0; rank < VM_CLASS_RANKS; rank++)
@@ -139,7 +150,7 @@ PoolAsk round_pool_ask(const RoundFindings *findings, VmClass vm_class, Urgency 
 
 static RoundFindings look_around(const RoundHost *host, const RoundVm *vms, size_t n, uint64_t free_bytes) {
         RoundFindings findings = {0};
-        uint64_t fastest = 0;
+        uint64_t fastest = 0, asks;
 
         for (size_t i = 0; i < n; i++) {
                 const RoundVm *vm = &vms[i];
@@ -149,9 +160,12 @@ static RoundFindings look_around(const RoundHost *host, const RoundVm *vms, size
                 findings.n_growing[vm_class_rank(vm->vm_class)]++;
                 findings.promised_bytes =
                         u64_add(findings.promised_bytes, u64_sub(least_bytes(vm), vm->committed_bytes));
-                if (vm->known && !vm->quarantined)
-                        fastest = u64_max(fastest,
-                                          u64_min(vm->fastest_bytes, vm->reach_bytes - vm->committed_bytes));
+                findings.unused_fair_bytes =
+                        u64_add(findings.unused_fair_bytes, u64_sub(vm->fair_bytes, vm->committed_bytes));
+                if (!vm->known || vm->quarantined)
+                        continue;
+                asks = u64_scale(vm->fall_bytes_per_sec, HELP_USEC, USEC_PER_SEC);
+                fastest = u64_max(fastest, u64_min(asks, vm->reach_bytes - vm->committed_bytes));
         }
         findings.pool_target_bytes = host->pool_bytes != UINT64_MAX
                                              ? host->pool_bytes
@@ -281,9 +295,10 @@ RoundFindings round_run(const RoundHost *host, RoundVm *vms, size_t n) {
         uint64_t free_bytes = host->budget_bytes == UINT64_MAX
                                       ? UINT64_MAX
                                       : u64_sub(host->budget_bytes, host->committed_bytes);
-        RoundFindings findings = look_around(host, vms, n, free_bytes);
+        RoundFindings findings;
 
         set_fair(host, vms, n);
+        findings = look_around(host, vms, n, free_bytes);
         findings.contended = set_targets(host, vms, n);
         for (size_t i = 0; i < n; i++) {
                 vms[i].ask_bytes = 0;

@@ -32,9 +32,9 @@ typedef struct RoundVm {
         bool quarantined; /* its word is doubted: it counts for its fair share at most */
         Urgency urgency;
         Activity activity;
-        uint64_t demand_bytes;  /* VM size at which it would need nothing */
-        uint64_t floor_bytes;   /* VM size below which it does not live */
-        uint64_t fastest_bytes; /* what it would ask for until others could have given */
+        uint64_t demand_bytes;       /* VM size at which it would need nothing */
+        uint64_t floor_bytes;        /* VM size below which it does not live */
+        uint64_t fall_bytes_per_sec; /* how fast its memory goes */
         /* in: what it could be asked for now (arbiter_spare()); 0: nothing, whatever the reason */
         uint64_t spare_bytes[POOL_LEVEL_MAX];
         uint64_t giving_bytes; /* a shrink under way will bring so much */
@@ -57,6 +57,7 @@ typedef struct RoundFindings {
         PoolLevel level;
         uint64_t promised_bytes;            /* Min= that is not there yet */
         unsigned n_growing[VM_CLASS_RANKS]; /* VMs that may still grow, per rank */
+        uint64_t unused_fair_bytes;         /* of their shares */
         unsigned n_waiting;                 /* for memory of others */
         uint64_t asked_bytes;               /* of donors, this round's and what is under way */
         bool contended;                     /* all demands together exceed the budget: targets bind */

@@ -6,7 +6,6 @@
 
 #define ROUND_USEC  USEC_PER_SEC
 #define SOON_USEC   (50 * USEC_PER_MSEC)
-#define HELP_USEC   (1150 * USEC_PER_MSEC)
 #define STALE_USEC  (3 * USEC_PER_SEC)
 #define SILENT_USEC (30 * USEC_PER_SEC)
 
@@ -27,7 +26,7 @@ static RoundVm see(const Sim *sim, const SimVm *vm) {
                 .activity = vm->activity,
                 .demand_bytes = u64_shift(subject.size_bytes, subject.need_bytes),
                 .floor_bytes = arbiter_lowest_bytes(&subject),
-                .fastest_bytes = u64_scale(vm->last.demand.fall_bytes_per_sec, HELP_USEC, USEC_PER_SEC),
+                .fall_bytes_per_sec = vm->last.demand.fall_bytes_per_sec,
                 .giving_bytes = open && !vm->resize.growing ? vm->resize.decision.wanted_bytes : 0,
         };
 

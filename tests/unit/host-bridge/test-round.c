@@ -248,7 +248,7 @@ static size_t draw_vms(uint64_t *seed, RoundVm *vms) {
                         .activity = {.idle_ppm = draw(seed, 1000001)},
                         .demand_bytes = draw(seed, 8192) * MIB,
                         .floor_bytes = draw(seed, size),
-                        .fastest_bytes = draw(seed, GIB),
+                        .fall_bytes_per_sec = draw(seed, 2) ? 0 : draw(seed, GIB),
                         .giving_bytes = draw(seed, 10) == 0 ? 64 * MIB : 0,
                 };
                 for (unsigned level = 0; level < POOL_LEVEL_MAX && vms[i].urgency == URGENCY_NONE; level++)
