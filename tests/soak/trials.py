@@ -202,4 +202,4 @@ def _rate(samples: list[Sample], end_usec: int | None) -> float:
     until = [s for s in samples if end_usec is None or s.t_usec <= end_usec]
     first, last = until[len(until) // 2], until[-1]
     seconds = max((last.t_usec - first.t_usec) / 1e6, 0.001)
-    return (first.available_bytes - last.available_bytes) / MIB / seconds
+    return max(first.available_bytes - last.available_bytes, 0) / MIB / seconds
