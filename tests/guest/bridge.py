@@ -120,8 +120,11 @@ class Bridge:
 
     def ctl(self, *words: str) -> str:
         """memtidectl's output."""
-        result = subprocess.run([self._ctl, "--socket", self.runtime / "bridge.sock", *words],
-                                capture_output=True, text=True, check=False, timeout=10)
+        try:
+            result = subprocess.run([self._ctl, "--socket", self.runtime / "bridge.sock", *words],
+                                    capture_output=True, text=True, check=False, timeout=10)
+        except subprocess.TimeoutExpired:
+            raise BridgeError(f"memtidectl {' '.join(words)}: no answer in 10 s\n{self._last_words()}") from None
         if result.returncode != 0:
             raise BridgeError(f"memtidectl {' '.join(words)}: {result.stderr.strip()}\n{self._last_words()}")
         return result.stdout
