@@ -42,7 +42,7 @@ class Fleet:
         """Until every agent has a session and every monitor was read once."""
         self.farm.reset()
         self.bridge.start(START_S)
-        _place(self.bridge.pid)
+        place(self.bridge.pid, cores()[0])
         self.farm.wait("all VMs to be served", START_S, sessions=self.farm.n)
         time.sleep(1)
 
@@ -60,7 +60,7 @@ class Fleet:
             with subprocess.Popen([self.program, self.bridge.discovery, str(self.farm.n)], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE) as reader:
                 assert reader.stdin and reader.stdout
-                _place(reader.pid)
+                place(reader.pid, cores()[0])
                 if reader.stdout.readline() != b"ready\n":
                     raise CannotMeasure("bench-epoll did not start")
                 self.farm.wait("the reader to be served", START_S, sessions=self.farm.n)
@@ -113,7 +113,7 @@ def new_fleet(settings: Settings, n: int, **keys: int) -> Iterator[Fleet]:
     config.write_text(CONFIG, encoding="utf-8")
     try:
         bridge = Bridge(settings.build, folder, config, level="warning")
-        with Farm(settings.program("tests/farm/farm"), bridge.discovery, n, _cores()[-1], **keys) as farm:
+        with Farm(settings.program("tests/farm/farm"), bridge.discovery, n, cores()[-1], **keys) as farm:
             fleet = Fleet(farm, bridge, settings.bench_program("bench-epoll"))
             try:
                 yield fleet
@@ -136,12 +136,12 @@ def _usec_per_report(farm: Farm, pid: int, seconds: float) -> float:
     return spent / reports / 1000
 
 
-def _place(pid: int) -> None:
-    """On a core of its own, and before what else the machine does, as the farm is."""
-    os.sched_setaffinity(pid, {_cores()[0]})
+def place(pid: int, core: int) -> None:
+    """On this core, and before what else the machine does, as the farm is: all parties alike, or the ratio is none."""
+    os.sched_setaffinity(pid, {core})
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, pid, int(NICE))
 
 
-def _cores() -> list[int]:
+def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))

@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import peers
-from tests.bench.fleet import Fleet, new_fleet
+from tests.bench.fleet import Fleet, cores, new_fleet, place
 from tests.bench.result import Result, compare
 from tests.bench.settings import CannotMeasure, Settings, interleave
+from tests.farm.farm import NICE
 from tests.guest import process
 
 NAME = "p10-qmp"
@@ -56,7 +57,8 @@ def _added_usec(fleet: Fleet) -> float:
 
 
 def _round_trip_usec(settings: Settings, monitor: Path) -> float:
-    return float(peers.last_json([settings.bench_program("bench-qmp"), monitor, str(TURNS)], 60)["median_usec"])
+    client: list[str | Path] = ["nice", "-n", NICE, "taskset", "-c", str(cores()[0])]
+    return float(peers.last_json([*client, settings.bench_program("bench-qmp"), monitor, str(TURNS)], 60)["median_usec"])
 
 
 @contextlib.contextmanager
@@ -74,6 +76,7 @@ def _paused_qemu() -> Iterator[Path]:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise CannotMeasure("QEMU did not start: " + (folder / "log").read_text(encoding="utf-8")[-300:])
             time.sleep(0.05)
+        place(child.pid, cores()[-1])
         yield monitor
     finally:
         process.stop(child)
