@@ -22,8 +22,8 @@
 #include "host-bridge/guests/session-internal.h"
 #include "proto/wire.h"
 
-#define OUTPUT_MAX            (16 * KIB) /* a guest that does not read needs no more commands */
-#define READ_BUDGET           (16 * KIB)
+#define OUTPUT_MAX            (16 * KIB)        /* a guest that does not read needs no more commands */
+#define READ_BUDGET           FRAME_ENCODED_MAX /* any frame; more would let a flood hold the loop for longer */
 #define HANDSHAKE_TIMEOUT_MAX (30 * USEC_PER_SEC)
 
 const SessionOptions session_defaults = {
