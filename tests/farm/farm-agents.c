@@ -49,7 +49,7 @@ static void end_session(unsigned i) {
         atomic_store(&vm->unserved, 0);
 }
 
-static void disconnect(unsigned i) {
+void agent_disconnect(unsigned i) {
         Agent *agent = &agents[i];
 
         end_session(i);
@@ -119,9 +119,8 @@ static void take_bytes(unsigned i) {
         size_t size = n > 0 ? (size_t) n : 0, payload_size;
         Message message;
 
-        if (n == 0 || (n < 0 && errno != EAGAIN) ||
-            (n > 0 && atomic_load(&farm->vms[i].agent_mode) == AGENT_FLAPPING)) {
-                disconnect(i);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) {
+                agent_disconnect(i);
                 return;
         }
         while (frame_decoder_next(&agents[i].decoder, &data, &size, &payload, &payload_size))

@@ -29,6 +29,8 @@ uint64_t farm_draw(void);
 /* Returns false when the socket did not take all of it. */
 bool agent_write(unsigned i, const void *data, size_t size);
 
+void agent_disconnect(unsigned i);
+
 /* Fills in the envelope. Returns the frame's size. */
 size_t agent_encode(unsigned i, Message *message, uint8_t frame[static FRAME_ENCODED_MAX]);
 

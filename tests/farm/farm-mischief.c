@@ -9,7 +9,7 @@
 #include "farm-agents.h"
 
 #define FLOOD_BYTES    (4 * KIB) /* in each turn of a millisecond: some 36,000 reports a second */
-#define SLOW_BYTE_USEC (50 * USEC_PER_MSEC)
+#define SLOW_BYTE_MSEC 1000
 
 static size_t fill_with_reports(unsigned i, uint8_t batch[static FLOOD_BYTES]) {
         uint8_t frame[FRAME_ENCODED_MAX];
@@ -62,8 +62,7 @@ static void dribble(unsigned i) {
 }
 
 void agents_misbehave(uint64_t now_usec) {
-        static uint64_t dribbled_usec;
-        bool dribbles = now_usec - dribbled_usec >= SLOW_BYTE_USEC;
+        unsigned slot = (unsigned) (now_usec / USEC_PER_MSEC % SLOW_BYTE_MSEC);
 
         for (unsigned i = 0; i < farm->options.n_vms; i++) {
                 int mode = atomic_load(&farm->vms[i].agent_mode);
@@ -72,9 +71,9 @@ void agents_misbehave(uint64_t now_usec) {
                         continue;
                 if (mode == AGENT_FLOOD || mode == AGENT_GARBAGE)
                         flood(i, mode);
-                else if (mode == AGENT_SLOWLORIS && dribbles)
-                        dribble(i);
+                else if (mode == AGENT_SLOWLORIS && i % SLOW_BYTE_MSEC == slot)
+                        dribble(i); /* not all at once: they know nothing of each other */
+                else if (mode == AGENT_FLAPPING)
+                        agent_disconnect(i);
         }
-        if (dribbles)
-                dribbled_usec = now_usec;
 }

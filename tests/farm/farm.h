@@ -27,7 +27,7 @@ typedef enum AgentMode {
         AGENT_FLOOD,     /* reports as fast as the socket takes them */
         AGENT_GARBAGE,   /* random bytes as fast as the socket takes them */
         AGENT_SLOWLORIS, /* a valid frame, a byte at a time */
-        AGENT_FLAPPING,  /* closes as soon as the bridge has said something */
+        AGENT_FLAPPING,  /* closes as soon as it is connected */
         AGENT_MODE_MAX,
 } AgentMode;
 
