@@ -91,7 +91,9 @@ static int64_t growth_of_used(DemandState *state, const DemandView *view, int64_
                 state->phantom_usec = view->now.now_usec;
         } else if (growth < 0 && (view->resized < 0 || offlining > 0)) {
                 phantom = u64_min(magnitude(growth), state->phantom_bytes);
-                state->phantom_bytes -= phantom;
+                /* Whole, where what comes back is known: the rest would be taken for growth at the next block. */
+                state->phantom_bytes =
+                        u64_sub(state->phantom_bytes, offlining > 0 ? magnitude(delta_used) : phantom);
         }
         return towards_zero(growth, phantom);
 }
@@ -171,6 +173,7 @@ static Snapshot merge(const Snapshot *last, const Snapshot *s) {
         m.page_size_bytes = s->page_size_bytes;
         m.psi_triggered = s->psi_triggered;
         m.lru_gen = s->lru_gen;
+        m.offlining_bytes = held(s->offlining_bytes);
         m.has = last->has | s->has;
         if (s->has & SNAPSHOT_HAS_MEMINFO) {
                 m.total_bytes = held(s->total_bytes);

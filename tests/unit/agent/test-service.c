@@ -283,6 +283,21 @@ static void test_range(void **state) {
         run_range(stage, &back, 0);
 }
 
+/* What an administrator took offline is not moved, not counted, and not brought back. */
+static void test_range_with_an_administrators_block(void **state) {
+        _cleanup_(stage_freep) Stage *stage = stage_new_online();
+        BlockRangeCommand take = dimm(false, USEC_PER_SEC), back = dimm(true, USEC_PER_SEC);
+
+        fake_kernel_set_state(65, "offline\n", "Normal Movable\n");
+        run_until(stage, &stage->n_offlined, 1);
+        run_range(stage, &take, BLOCK);
+        assert_int_equal(stage->range.bytes, BLOCK);
+        run_range(stage, &back, BLOCK);
+        assert_int_equal(stage->range.bytes, BLOCK);
+        assert_block(stage, 64, BLOCK_STATE_ONLINE, ZONE_MOVABLE);
+        assert_block(stage, 65, BLOCK_STATE_OFFLINE, ZONE_UNKNOWN);
+}
+
 static void test_range_is_the_hosts_over_a_restart(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new_online();
         BlockRangeCommand take = dimm(false, USEC_PER_SEC), back = dimm(true, USEC_PER_SEC);
@@ -418,6 +433,7 @@ int main(void) {
                 cmocka_unit_test(test_slow_write),
                 cmocka_unit_test(test_idle),
                 cmocka_unit_test(test_range),
+                cmocka_unit_test(test_range_with_an_administrators_block),
                 cmocka_unit_test(test_range_is_the_hosts_over_a_restart),
                 cmocka_unit_test(test_range_is_removed),
                 cmocka_unit_test(test_range_pinned),

@@ -121,6 +121,7 @@ static void test_blocks_taken_offline(void **unused) {
                                 guest_set(&guest, 1536 - gone, 200 + isolated, 0);
                                 assert_int_not_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
                                 assert_int_equal(guest.demand.fired, 0);
+                                assert_true(guest.demand.fall_bytes_per_sec < 10 * MIB);
                         }
                 if (grows) {
                         guest_set(&guest, 1408, 200 + 128 + 60, 0);
