@@ -156,14 +156,14 @@ class QmpPeer:
             return
         reply: dict[str, Any] = {"id": request["id"]}
         try:
-            reply["return"] = self._execute(name, arguments)
+            reply["return"] = self.execute(name, arguments)
         except Refused as error:
             reply["error"] = {"class": error.kind, "desc": str(error)}
         except ValueError as error:
             reply["error"] = {"class": "GenericError", "desc": str(error)}
         self.send_raw(json.dumps(reply).encode() + b"\r\n")
 
-    def _execute(self, name: str, arguments: dict[str, Any]) -> Any:
+    def execute(self, name: str, arguments: dict[str, Any]) -> Any:
         if name in self.reject:
             raise ValueError("refused by the test")
         if name == "query-status":

@@ -94,8 +94,8 @@ def test_impossible_devices_command_nothing(world: World, value: object) -> None
     def answer_devices(name: str, arguments: dict[str, object]) -> object:
         return value if name == "query-memory-devices" else original(name, arguments)
 
-    original = vm.qmp._execute
-    vm.qmp._execute = answer_devices  # type: ignore[method-assign]
+    original = vm.qmp.execute
+    vm.qmp.execute = answer_devices  # type: ignore[method-assign]
     vm.qmp.event("RESUME")
     time.sleep(0.3)
     vm.agent.alarm(256 * MIB)
