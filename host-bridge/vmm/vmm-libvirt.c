@@ -132,6 +132,7 @@ static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
         bool first = !v->ready;
 
         domain->model.known = true;
+        domain->model.free_slots = 0; /* so that no DIMM is planned: through libvirt none is plugged */
         if (!memory_model_is_sane(&domain->model)) {
                 lose(v, "its figures make no sense");
                 return;

@@ -167,6 +167,7 @@ void fake_libvirtd_start(unsigned i) {
         (void) snprintf(domain->name, sizeof(domain->name), "vm%u", i);
         domain->has_port = domain->running = true;
         domain->model.boot_bytes = 512 * MIB;
+        domain->model.free_slots = 2;
         domain->model.n_virtio_mem = 1;
         domain->model.virtio_mem[0] = (VirtioMem){.id = "vm0", .max_bytes = GIB, .block_bytes = 2 * MIB};
         domain->model.has_balloon = true;

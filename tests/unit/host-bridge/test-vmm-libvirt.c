@@ -201,6 +201,7 @@ static void test_first_reading(void **state) {
         assert_int_equal(hand->order[hand->n_events - 1], VMM_MODEL);
         assert_true(hand->model.known);
         assert_int_equal(memory_model_balloon_bytes(&hand->model), 256 * MIB);
+        assert_int_equal(hand->model.free_slots, 0);
 }
 
 static void test_commands(void **state) {
