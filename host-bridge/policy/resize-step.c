@@ -148,6 +148,8 @@ ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
         resize->decision.confirmed_bytes =
                 resize->closed_bytes + signed_bytes(resize, resize->step_confirmed_bytes);
         if (resize->step_confirmed_bytes >= resize->progress_bytes + progress) {
+                resize->pace_usec =
+                        u64_max(resize->pace_usec, u64_sub(event->now_usec, resize->progress_usec));
                 resize->progress_bytes = resize->step_confirmed_bytes;
                 resize->progress_usec = event->now_usec;
         }

@@ -107,6 +107,7 @@ typedef struct Resize {
         DecisionResult pending_result; /* what FINISH will say once restored */
         uint64_t begun_usec;
         uint64_t progress_bytes; /* confirmed when the deadline was last moved */
+        uint64_t pace_usec;      /* longest that the open step took from one confirmation to the next */
         uint64_t step_stall_usec;
         PlanStep closed_step; /* the last that was confirmed; ACTUATOR_NONE: none yet */
         unsigned touched; /* what a veto has to give back: a bit per device and DIMM, one for the balloon */

@@ -117,6 +117,19 @@ static const Script scripts[] = {
                 .confirmed = 118, .n_steps = 1,
         },
         {
+                "grow: a slow guest is waited for by its own pace",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {201, CONFIRM, .mib = 128, WAITS},
+                        {210, MODEL, .mib = 256, WAITS, .deadline = 1001},
+                        {502, TICK, WAITS},
+                        {900, CONFIRM, .mib = 256, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .n_steps = 1,
+        },
+        {
                 "grow: confirmed, and the reading comes after",
                 DECISION_GROW, .wanted = 256, .block = 2,
                 .lines = {
