@@ -131,6 +131,7 @@ void report_hello(const Identity *identity, const Snapshot *snapshot, uint64_t c
         ret->block_size_bytes = block_size_bytes;
         ret->memory_total_bytes = total_bytes(snapshot);
         ret->capabilities = capabilities;
+        ret->plug_budget_bytes = bytes(demand_plug_budget_bytes(snapshot));
         ret->n_missing = identity->n_missing;
         memcpy(ret->missing, identity->missing, sizeof(ret->missing));
 }

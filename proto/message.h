@@ -52,6 +52,7 @@ typedef struct MessageHello {
         uint64_t start_nonce, handshake_nonce;
         uint64_t page_size_bytes, block_size_bytes, memory_total_bytes;
         uint64_t capabilities;
+        uint64_t plug_budget_bytes;
         size_t n_missing;
         MessageMissing missing[MESSAGE_MISSING_MAX];
 } MessageHello;

@@ -65,6 +65,7 @@ static const WireField hello_fields[] = {
         SIZE(Hello, hello, block_size_bytes),
         FIELD(Hello, hello, memory_total_bytes, 1, WIRE_BYTES_MAX),
         ANY(Hello, hello, capabilities), /* a newer minor may add bits */
+        SIZE(Hello, hello, plug_budget_bytes),
 };
 
 static const WireField report_fields[] = {

@@ -266,6 +266,7 @@ static void on_opened(Vm *vm, const MessageHello *hello) {
         vm_feed_kind(vm, RESIZE_EVENT_LOST); /* an agent that starts anew knows of no resize */
         vm_begin_grace(vm);
         vm->hello = *hello;
+        vm->guest.plug_budget_bytes = hello->plug_budget_bytes; /* until a report says more */
         vm->dimms_due = true;
         vm_allow_dimms(vm);
         vm_return_dimms(vm);

@@ -29,7 +29,7 @@ static void print_hello(const MessageHello *m) {
         for (size_t i = 0; i < sizeof(m->boot_id); i++)
                 printf("%02x", m->boot_id[i]);
         U(m, start_nonce), U(m, handshake_nonce), U(m, page_size_bytes), U(m, block_size_bytes);
-        U(m, memory_total_bytes), U(m, capabilities);
+        U(m, memory_total_bytes), U(m, capabilities), U(m, plug_budget_bytes);
         printf("\tmissing=");
         for (size_t i = 0; i < m->n_missing; i++)
                 printf("%s%u:%s:%u", i > 0 ? "," : "", (unsigned) m->missing[i].facility,

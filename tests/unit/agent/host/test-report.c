@@ -158,6 +158,7 @@ static void test_hello(void **state) {
         assert_travels("hello", &message);
         assert_int_equal(message.hello.missing[0].error, 95);
         assert_int_equal(message.hello.block_size_bytes, 128 * MIB);
+        assert_int_equal(message.hello.plug_budget_bytes, demand_plug_budget_bytes(&snapshot));
         assert_string_equal(message.hello.agent_version, MEMTIDE_VERSION);
 }
 
