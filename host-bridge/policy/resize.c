@@ -136,7 +136,7 @@ static uint64_t silence_deadline_usec(const Resize *resize) {
 /* When a driver that stopped half way is asked again: nothing else makes it retry within 50 s (S14). */
 static uint64_t kick_deadline_usec(const Resize *resize) {
         bool half_way = resize->phase == RESIZE_CONFIRMING && resize->step.actuator == ACTUATOR_VIRTIO_MEM &&
-                        resize->step_confirmed_bytes > 0;
+                        resize->step_confirmed_bytes > 0 && !resize_step_is_fulfilled(resize);
 
         return half_way ? u64_add(u64_max(resize->kicked_usec, resize->progress_usec),
                                   resize->config.kick_usec)
