@@ -180,7 +180,8 @@ class QmpPeer:
             return self.devices if arguments["path"] == "/machine/peripheral" else []
         if name == "query-memdev":
             return [*self.dimms.execute(name, arguments),
-                    *([{"id": "m", "size": self.vmem_max, "prealloc": self.prealloc}] if self.vmem_max else [])]
+                    *([{"id": "m", "size": self.vmem_max or self.boot, "prealloc": self.prealloc}]
+                      if self.vmem_max or self.prealloc else [])]
         if name == "query-memory-devices":
             return [*([self._device()] if self.vmem_max else []), *self.dimms.devices()]
         if name == "query-balloon":

@@ -75,7 +75,7 @@ def test_balloon_counts_the_dimm(world: World) -> None:
     world.start().wait_managed()
     vm.qmp.event("RESET", guest=True, reason="guest-reset")
     world.wait(lambda: vm.qmp.of("balloon"), "the balloon to be opened")
-    assert vm.qmp.of("balloon")[0]["value"] == 512 * MIB + UNIT
+    assert vm.qmp.of("balloon")[0]["value"] == 511 * MIB + UNIT  # one is left: the driver reports only what it moves
 
 
 def test_shrinks_by_a_dimm(world: World) -> None:

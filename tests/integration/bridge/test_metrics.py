@@ -35,6 +35,15 @@ def listen(world: World, address: str) -> None:
     world.config.write_text(re.sub("Listen=.*", f"Listen={address}", text), encoding="utf-8")
 
 
+def start(world: World, port: int) -> None:
+    """Until the metrics answer: their port is opened after the control socket."""
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+    world.start()
+    world.wait(listens, "the port of the metrics")
+
+
 def scrape(port: int, host: str = "127.0.0.1") -> str:
     with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -95,7 +104,7 @@ def test_promtool_is_content(world: World, port: int) -> None:
 
 
 def test_only_metrics_and_only_reading(world: World, port: int) -> None:
-    world.start()
+    start(world, port)
     for path in ("/", "/metrics/", "/metrics2", "/../etc/passwd", "/%2e%2e/metrics"):
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
@@ -113,7 +122,7 @@ def test_only_metrics_and_only_reading(world: World, port: int) -> None:
 @pytest.mark.parametrize("request_", [b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\n\r\n",
                                       b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 9000 + b"\r\n"])
 def test_garbage_costs_itself(world: World, port: int, request_: bytes) -> None:
-    world.start()
+    start(world, port)
     try:
         assert b"memtide_" not in exchange(port, request_, timeout=0.5)
     except OSError:
