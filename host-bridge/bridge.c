@@ -382,7 +382,7 @@ Bridge *bridge_free(Bridge *bridge) {
 }
 
 int bridge_reload(Bridge *bridge, const BridgeConfig *config) {
-        uint64_t budget_bytes;
+        uint64_t budget_bytes = 0; /* the analyser does not know that log_error_errno() never returns 0 */
         int r;
 
         assert(bridge);
