@@ -218,6 +218,7 @@ static void agent_survive(Agent *agent) {
         if (r < 0)
                 log_warning_errno(r, "The OOM killer may choose this agent: %m");
 
+        survival_forget_start();
         agent_warm_up(agent);
         r = survival_lock_memory();
         if (r < 0)
