@@ -92,11 +92,12 @@ meson_suites() {
         cp "$dir/meson-logs/$name.json" "$RESULTS/$name.json"
 }
 
-# pytest_suite NAME BUILD FOLDER: leaves NAME.xml
+# pytest_suite NAME BUILD FOLDER [OPTION...]: leaves NAME.xml
 pytest_suite() {
         local name=$1 dir=$2 folder=$3
+        shift 3
         MEMTIDE_BUILD=$dir ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1} \
-                "$PYTHON" -B -m pytest -q -rs -p no:cacheprovider --junitxml "$RESULTS/$name.xml" "$folder" \
+                "$PYTHON" -B -m pytest -q -rs -p no:cacheprovider --junitxml "$RESULTS/$name.xml" "$@" "$folder" \
                 >"$RESULTS/$name.log" 2>&1 || tail -n 80 "$RESULTS/$name.log"
 }
 
@@ -120,7 +121,9 @@ run_sanitize() {
 
 run_integration() {
         build_sanitize || return 1
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 pytest_suite integration "$BUILD_SANITIZE" tests/integration
+        # Two at a time: they wait for the daemons more than they work. A file stays with one of the two.
+        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+                pytest_suite integration "$BUILD_SANITIZE" tests/integration -n 2 --dist loadfile
 }
 
 run_e2e() {

@@ -12,7 +12,7 @@ from tests.guest.wait import wait_for
 
 def test_migrated_under_pressure(bridge: Bridge, guest: GuestFactory, lone_guest: GuestFactory) -> None:
     source = guest("source")
-    source.start_load(1000 * MIB, 20)
+    source.start_load(850 * MIB, 30)
     wait_for("it has grown once", lambda: any(d.result == "done" for d in grows(bridge, source)), 40)
     target = lone_guest("target", incoming=True)
     wait_for("the bridge sees a machine that waits", lambda: bridge.status("target").get("state") == "paused", 10)
@@ -27,7 +27,7 @@ def test_migrated_under_pressure(bridge: Bridge, guest: GuestFactory, lone_guest
     there = grows(bridge, target)
     assert there and all(d.result in ("done", "partial") for d in there)
     assert all(d.number("size_bytes") > 512 * MIB for d in there)
-    assert target.size_bytes() >= 1000 * MIB
+    assert target.size_bytes() >= 850 * MIB
     assert bridge.status("source")["state"] == "paused"
     assert all(d.number("request_usec") < moved_usec for d in grows(bridge, source))
     assert target.sample().oom_kills == 0
