@@ -108,9 +108,14 @@ bool resize_step_is_fulfilled(const Resize *resize) {
         return u64_add(resize_step_moved_bytes(resize), tolerance_bytes(resize)) >= resize_step_bytes(resize);
 }
 
-/* The guest has it, and it can have it: one that confirms what nobody gave would set the pace of our commands. */
+/*
+ * The guest has it, and it can have it: one that confirms what nobody gave would set the pace of our commands. To the last
+ * byte: what comes after the step is closed is in nobody's record, and a shrink has many steps. A little less does after a
+ * moment without news.
+ */
 static ResizeAction close_if_whole(Resize *resize, const ResizeEvent *event) {
-        return resize->phase == RESIZE_CONFIRMING && resize_step_is_confirmed(resize) &&
+        return resize->phase == RESIZE_CONFIRMING &&
+                               resize->step_confirmed_bytes >= resize_step_bytes(resize) &&
                                resize_step_is_fulfilled(resize)
                        ? resize_close_step(resize, event)
                        : resize_wait();

@@ -30,6 +30,9 @@ static const ResizeConfig config_defaults = {
 #define SHORT_TIMEOUT_USEC (300 * USEC_PER_MSEC)
 #define SHORT_PACES        4U
 
+/* The same where less than the tolerance is short: three looks of an agent while memory moves. */
+#define ALMOST_TIMEOUT_USEC (60 * USEC_PER_MSEC)
+
 static uint64_t or_default(uint64_t value, uint64_t fallback) {
         return value > 0 ? value : fallback;
 }
@@ -156,7 +159,9 @@ static bool is_short(const Resize *resize) {
 static uint64_t step_deadline_usec(const Resize *resize) {
         uint64_t timeout_usec = resize->config.confirm_timeout_usec;
 
-        if (is_short(resize))
+        if (is_short(resize) && resize_step_is_confirmed(resize))
+                timeout_usec = u64_min(timeout_usec, ALMOST_TIMEOUT_USEC);
+        else if (is_short(resize))
                 timeout_usec = u64_min(timeout_usec,
                                        u64_max(SHORT_TIMEOUT_USEC, u64_mul(SHORT_PACES, resize->pace_usec)));
         return u64_add(resize->progress_usec, timeout_usec);

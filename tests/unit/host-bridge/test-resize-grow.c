@@ -42,7 +42,8 @@ static const Script scripts[] = {
                 .lines = {
                         {0, COMMANDS(256)},
                         {1, ACCEPTED, WAITS},
-                        {70, CONFIRM, .mib = 255, COMMANDS(512)},
+                        {70, CONFIRM, .mib = 255, WAITS, .deadline = 130}, /* the rest may be under way */
+                        {130, TICK, COMMANDS(512)},
                         {71, ACCEPTED, WAITS},
                         {72, MODEL, .mib = 256, WAITS}, /* a reading that is late */
                         {140, CONFIRM, .mib = 256, COMMANDS(640)},
