@@ -111,12 +111,14 @@ bool resize_step_is_fulfilled(const Resize *resize) {
 /*
  * The guest has it, and it can have it: one that confirms what nobody gave would set the pace of our commands. To the last
  * byte: what comes after the step is closed is in nobody's record, and a shrink has many steps. A little less does after a
- * moment without news.
+ * moment without news; at once for a DIMM, of which memmap_on_memory keeps a part for good.
  */
 static ResizeAction close_if_whole(Resize *resize, const ResizeEvent *event) {
-        return resize->phase == RESIZE_CONFIRMING &&
-                               resize->step_confirmed_bytes >= resize_step_bytes(resize) &&
-                               resize_step_is_fulfilled(resize)
+        bool whole = resize->step.actuator == ACTUATOR_DIMM
+                             ? resize_step_is_confirmed(resize)
+                             : resize->step_confirmed_bytes >= resize_step_bytes(resize);
+
+        return resize->phase == RESIZE_CONFIRMING && whole && resize_step_is_fulfilled(resize)
                        ? resize_close_step(resize, event)
                        : resize_wait();
 }
