@@ -35,11 +35,11 @@ def listen(world: World, address: str) -> None:
     world.config.write_text(re.sub("Listen=.*", f"Listen={address}", text), encoding="utf-8")
 
 
-def start(world: World, port: int) -> None:
+def start(world: World, port: int, host: str = "127.0.0.1") -> None:
     """Until the metrics answer: their port is opened after the control socket."""
     def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            return probe.connect_ex((host, port)) == 0
     world.start()
     world.wait(listens, "the port of the metrics")
 
@@ -168,7 +168,7 @@ def test_ipv6(world: World) -> None:
     except OSError:
         pytest.skip("this machine has no ::1")
     listen(world, f"[::1]:{number}")
-    world.start()
+    start(world, number, "::1")
     assert "memtide_build_info" in scrape(number, "[::1]")
 
 
