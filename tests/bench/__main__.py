@@ -21,6 +21,7 @@ BENCHMARKS = {
     "p3-alloc": "allocations, major faults, mappings and growth while sampling",
     "p4-wire": "bytes of a full report against QEMU's guest-stats JSON (a guest)",
     "p5-codec": "encode and checked decode against JSON and stock protobuf-c",
+    "p6-latency": "start of a ramp to the command at the monitor, against two other ways (a guest)",
     "p7-online": "32 and 128 blocks against kernel auto-online and a udev rule (a guest)",
     "p8-virtio-mem": "4 GiB of virtio-mem with auto-online off (a guest)",
     "p9-scale": "10,000 VMs on one core against a bare epoll loop (a farm of fake VMs)",
