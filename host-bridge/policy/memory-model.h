@@ -41,8 +41,8 @@ typedef struct VirtioMem {
 } VirtioMem;
 
 /*
- * A DIMM that memtide plugged, by its number N: the device is called memtide-dimmN, its backend memtide-dimmN-mem. DIMMs
- * of somebody else are in dimm_bytes and are never touched.
+ * A DIMM that memtide plugged, by its number N: the device is called memtide-dimmN, its backend memtide-dimmN-mem;
+ * libvirt's alias is ua-memtide-dimmN. DIMMs of somebody else are in dimm_bytes and are never touched.
  */
 typedef struct Dimm {
         uint64_t size_bytes; /* 0: not plugged */

@@ -20,6 +20,7 @@
 
 #include "common/macro.h"
 #include "common/parse.h"
+#include "host-bridge/vmm/dimm-name.h"
 
 #define SLOTS_MAX 256U /* of QEMU */
 #define PORT_PATH "/domain/devices/channel[target/@type='virtio' and target/@name='" LIBVIRT_PORT "']"
@@ -106,6 +107,21 @@ static int read_virtio_mem(const Document *document, xmlNodePtr node, LibvirtDom
         return 0;
 }
 
+/* One of ours, by its alias. Where the guest sees it libvirt knows from QEMU; without that it is nobody's to pull. */
+static void read_dimm(const Document *document, xmlNodePtr node, uint64_t bytes, LibvirtDomain *ret) {
+        char alias[MEMORY_MODEL_ID_MAX], base[32];
+        int n = text_of(document, node, "address[@type='dimm']/@base", base, sizeof(base));
+        unsigned number = MEMORY_MODEL_DIMMS_MAX;
+        uint64_t address;
+
+        (void) text_of(document, node, "alias/@name", alias, sizeof(alias));
+        if (strncmp(alias, LIBVIRT_ALIAS_PREFIX, STRLEN(LIBVIRT_ALIAS_PREFIX)) == 0)
+                number = dimm_name_number(alias + STRLEN(LIBVIRT_ALIAS_PREFIX));
+        if (number < MEMORY_MODEL_DIMMS_MAX && n > 0 && parse_hex_u64(base, (size_t) n, &address) >= 0 &&
+            address <= MEMORY_BYTES_MAX)
+                ret->model.dimm[number] = (Dimm){.size_bytes = bytes, .address = address};
+}
+
 static int read_device(const Document *document, xmlNodePtr node, LibvirtDomain *ret,
                        uint64_t *others_bytes) {
         char model[32];
@@ -122,9 +138,10 @@ static int read_device(const Document *document, xmlNodePtr node, LibvirtDomain 
         dimm = strcmp(model, "dimm") == 0;
         if (dimm || strcmp(model, "nvdimm") == 0)
                 ret->model.free_slots -= ret->model.free_slots > 0;
-        if (dimm)
+        if (dimm) {
                 ret->model.dimm_bytes = u64_add(ret->model.dimm_bytes, bytes);
-        else if (strcmp(model, "virtio-mem") == 0)
+                read_dimm(document, node, bytes, ret);
+        } else if (strcmp(model, "virtio-mem") == 0)
                 return read_virtio_mem(document, node, ret);
         return 0;
 }
@@ -213,6 +230,16 @@ static int read_port(const Document *document, LibvirtDomain *ret) {
         return 0;
 }
 
+static int read_numa(const Document *document, LibvirtDomain *ret) {
+        xmlXPathObjectPtr cells = find(document, NULL, "/domain/cpu/numa/cell");
+
+        if (!cells)
+                return -ENOMEM;
+        ret->has_numa = !xmlXPathNodeSetIsEmpty(cells->nodesetval);
+        xmlXPathFreeObject(cells);
+        return 0;
+}
+
 int libvirt_domain_parse(const char *xml, LibvirtDomain *ret) {
         _cleanup_(document_done) Document document = {};
         int r;
@@ -227,6 +254,8 @@ int libvirt_domain_parse(const char *xml, LibvirtDomain *ret) {
         r = read_port(&document, ret);
         if (r >= 0)
                 r = read_policy(&document, ret);
+        if (r >= 0)
+                r = read_numa(&document, ret);
         return r >= 0 ? read_memory(&document, ret) : r;
 }
 
@@ -283,4 +312,12 @@ int libvirt_domain_request(const char *xml, const char *alias, uint64_t requeste
         }
         xmlXPathFreeObject(devices);
         return r;
+}
+
+void libvirt_domain_dimm(const LibvirtDomain *domain, unsigned number, uint64_t bytes,
+                         char ret[static LIBVIRT_DOMAIN_DIMM_MAX]) {
+        (void) snprintf(ret, LIBVIRT_DOMAIN_DIMM_MAX,
+                        "<memory model='dimm'><target><size unit='KiB'>%llu</size>%s</target>"
+                        "<alias name='" LIBVIRT_ALIAS_PREFIX DIMM_NAME_PREFIX "%u'/></memory>",
+                        (unsigned long long) (bytes / KIB), domain->has_numa ? "<node>0</node>" : "", number);
 }

@@ -20,3 +20,8 @@ int libvirt_domain_parse(const char *xml, LibvirtDomain *ret);
  * -ENOMEM or -EBADMSG.
  */
 int libvirt_domain_request(const char *xml, const char *alias, uint64_t requested_bytes, char **ret);
+
+/* The element for a new DIMM of that number, as virDomainAttachDeviceFlags() takes it. */
+#define LIBVIRT_DOMAIN_DIMM_MAX 512U
+void libvirt_domain_dimm(const LibvirtDomain *domain, unsigned number, uint64_t bytes,
+                         char ret[static LIBVIRT_DOMAIN_DIMM_MAX]);

@@ -135,7 +135,7 @@ void libvirt_read_all(Libvirt *libvirt) {
         for (LibvirtEntry *entry = libvirt->entries; entry; entry = entry->hh.next)
                 entry->stale = true;
         libvirt_list(libvirt);
-        libvirt_tell(libvirt, "", LIBVIRT_DOMAINS);
+        libvirt_tell(libvirt, &(LibvirtEvent){.kind = LIBVIRT_DOMAINS});
 }
 
 void libvirt_mark_stale(Libvirt *libvirt, const char *uuid) {

@@ -36,8 +36,8 @@ struct Libvirt {
 /* Arms a timer, usec from now. */
 void libvirt_arm(sd_event_source *source, uint64_t usec);
 
-/* To one listener, or to all where uuid is empty. */
-void libvirt_tell(Libvirt *libvirt, const char *uuid, LibvirtEventKind kind);
+/* To the listeners of one domain, or to all where its uuid is empty. */
+void libvirt_tell(Libvirt *libvirt, const LibvirtEvent *event);
 
 /* Looks which domains run, and reads those that are new or stale. */
 void libvirt_list(Libvirt *libvirt);

@@ -250,6 +250,12 @@ static int run_over(LibvirtCall *call, const LibvirtOpened *opened) {
                 return api->set_virtio_mem(opened->connection, call->uuid, call->device, call->bytes,
                                            call->error);
 
+        case LIBVIRT_PLUG_DIMM:
+                return api->plug_dimm(opened->connection, call->uuid, call->dimm, call->bytes, call->error);
+
+        case LIBVIRT_PULL_DIMM:
+                return api->pull_dimm(opened->connection, call->uuid, call->dimm, call->error);
+
         case LIBVIRT_OPEN:
         case LIBVIRT_VERB_MAX:
                 break;

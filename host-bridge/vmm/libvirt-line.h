@@ -19,6 +19,8 @@ typedef enum LibvirtVerb {
         LIBVIRT_READ,           /* uuid -> domain */
         LIBVIRT_SET_BALLOON,    /* uuid, bytes */
         LIBVIRT_SET_VIRTIO_MEM, /* uuid, device, bytes */
+        LIBVIRT_PLUG_DIMM,      /* uuid, dimm, bytes */
+        LIBVIRT_PULL_DIMM,      /* uuid, dimm */
         LIBVIRT_VERB_MAX,
 } LibvirtVerb;
 
@@ -31,6 +33,7 @@ typedef struct LibvirtCall {
         /* in */
         char *uri; /* LIBVIRT_OPEN; the call's */
         char uuid[LIBVIRT_UUID_MAX], device[MEMORY_MODEL_ID_MAX];
+        unsigned dimm; /* its number */
         uint64_t bytes;
         uint64_t id; /* the caller's */
         /* out */

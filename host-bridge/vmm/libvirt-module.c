@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "common/macro.h"
+#include "host-bridge/vmm/dimm-name.h"
 #include "host-bridge/vmm/libvirt-domain.h"
 
 /* A libvirtd that answers nothing at all is given up after 15 s; the bridge's own deadlines are shorter. */
@@ -50,6 +51,9 @@ static int code_of(int code) {
 
         case VIR_ERR_NO_DOMAIN:
                 return -ENOENT;
+
+        case VIR_ERR_DEVICE_MISSING:
+                return -ENODEV;
 
         case VIR_ERR_NO_CONNECT:
         case VIR_ERR_INVALID_CONN:
@@ -94,15 +98,17 @@ static void sink_ref(Sink *sink) {
         (void) pthread_mutex_unlock(&sink->mutex);
 }
 
-static void tell(Sink *sink, LibvirtEventKind kind, virDomainPtr domain) {
-        LibvirtEvent event = {.kind = kind};
-
+static void tell_event(Sink *sink, LibvirtEvent event, virDomainPtr domain) {
         if (domain && virDomainGetUUIDString(domain, event.uuid) < 0)
                 return;
         (void) pthread_mutex_lock(&sink->mutex);
         if (sink->handler)
                 sink->handler(&event, sink->userdata);
         (void) pthread_mutex_unlock(&sink->mutex);
+}
+
+static void tell(Sink *sink, LibvirtEventKind kind, virDomainPtr domain) {
+        tell_event(sink, (LibvirtEvent){.kind = kind}, domain);
 }
 
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
@@ -141,6 +147,16 @@ static void on_device(virConnectPtr connection, virDomainPtr domain, const char 
         tell(userdata, LIBVIRT_SIZE, domain);
 }
 
+static void on_device_kept(virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
+        LibvirtEvent event = {.kind = LIBVIRT_DIMM_KEPT, .dimm = MEMORY_MODEL_DIMMS_MAX};
+
+        if (strncmp(alias, LIBVIRT_ALIAS_PREFIX, STRLEN(LIBVIRT_ALIAS_PREFIX)) == 0)
+                event.dimm = dimm_name_number(alias + STRLEN(LIBVIRT_ALIAS_PREFIX));
+        if (event.dimm == MEMORY_MODEL_DIMMS_MAX)
+                event.kind = LIBVIRT_SIZE;
+        tell_event(userdata, event, domain);
+}
+
 static void on_device_size(virConnectPtr connection, virDomainPtr domain, const char *alias,
                            unsigned long long kib, void *userdata) {
         tell(userdata, LIBVIRT_SIZE, domain);
@@ -170,7 +186,7 @@ static const struct {
         {VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_balloon)},
         {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
         {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
-        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
+        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_device_kept)},
         {VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_device_size)},
         {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata)},
         {VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, VIR_DOMAIN_EVENT_CALLBACK(on_job)},
@@ -344,23 +360,30 @@ static int read_balloon(virDomainPtr domain, MemoryModel *model, char error[stat
         return 0;
 }
 
+static int read_xml(virDomainPtr domain, LibvirtDomain *ret, char error[static LIBVIRT_TEXT_MAX]) {
+        _cleanup_free_ char *xml = virDomainGetXMLDesc(domain, 0);
+        int r;
+
+        if (!xml)
+                return fail(error);
+        r = libvirt_domain_parse(xml, ret);
+        if (r >= 0)
+                return 0;
+        (void) snprintf(error, LIBVIRT_TEXT_MAX, "its XML makes no sense");
+        return r == -ENOMEM ? r : -EIO;
+}
+
 static int module_read(LibvirtConnection *connection, const char *uuid, LibvirtDomain *ret,
                        char error[static LIBVIRT_TEXT_MAX]) {
         _cleanup_(domain_freep) virDomainPtr domain = NULL;
-        _cleanup_free_ char *xml = NULL;
         int r;
 
         domain = virDomainLookupByUUIDString(connection->libvirt, uuid);
         if (!domain)
                 return fail(error);
-        xml = virDomainGetXMLDesc(domain, 0);
-        if (!xml)
-                return fail(error);
-        r = libvirt_domain_parse(xml, ret);
-        if (r < 0) {
-                (void) snprintf(error, LIBVIRT_TEXT_MAX, "its XML makes no sense");
-                return r == -ENOMEM ? r : -EIO;
-        }
+        r = read_xml(domain, ret, error);
+        if (r < 0)
+                return r;
         read_state(domain, ret);
         return read_balloon(domain, &ret->model, error);
 }
@@ -397,6 +420,45 @@ static int module_set_virtio_mem(LibvirtConnection *connection, const char *uuid
         return 0;
 }
 
+/* libvirt makes and frees the backend itself, also where QEMU refuses the device. */
+static int module_plug_dimm(LibvirtConnection *connection, const char *uuid, unsigned number, uint64_t bytes,
+                            char error[static LIBVIRT_TEXT_MAX]) {
+        _cleanup_(domain_freep) virDomainPtr domain = NULL;
+        char element[LIBVIRT_DOMAIN_DIMM_MAX];
+        LibvirtDomain now;
+        uint64_t there;
+        int r;
+
+        domain = virDomainLookupByUUIDString(connection->libvirt, uuid);
+        if (!domain)
+                return fail(error);
+        r = read_xml(domain, &now, error);
+        if (r < 0)
+                return r;
+        there = now.model.dimm[number].size_bytes;
+        if (there == bytes)
+                return 0;
+        if (there > 0) {
+                (void) snprintf(error, LIBVIRT_TEXT_MAX, "there is a DIMM of that name and of another size");
+                return -EIO;
+        }
+        libvirt_domain_dimm(&now, number, bytes, element);
+        return virDomainAttachDeviceFlags(domain, element, VIR_DOMAIN_AFFECT_LIVE) < 0 ? fail(error) : 0;
+}
+
+/* By its alias: virDomainDetachDeviceFlags() would keep a worker waiting for the guest. */
+static int module_pull_dimm(LibvirtConnection *connection, const char *uuid, unsigned number,
+                            char error[static LIBVIRT_TEXT_MAX]) {
+        _cleanup_(domain_freep) virDomainPtr domain = NULL;
+        char alias[DIMM_NAME_MAX];
+
+        domain = virDomainLookupByUUIDString(connection->libvirt, uuid);
+        if (!domain)
+                return fail(error);
+        (void) snprintf(alias, sizeof(alias), LIBVIRT_ALIAS_PREFIX DIMM_NAME_PREFIX "%u", number);
+        return virDomainDetachDeviceAlias(domain, alias, VIR_DOMAIN_AFFECT_LIVE) < 0 ? fail(error) : 0;
+}
+
 __attribute__((__visibility__("default"))) const LibvirtApi memtide_libvirt_api = {
         .version = LIBVIRT_API_VERSION,
         .open = module_open,
@@ -405,4 +467,6 @@ __attribute__((__visibility__("default"))) const LibvirtApi memtide_libvirt_api 
         .read = module_read,
         .set_balloon = module_set_balloon,
         .set_virtio_mem = module_set_virtio_mem,
+        .plug_dimm = module_plug_dimm,
+        .pull_dimm = module_pull_dimm,
 };

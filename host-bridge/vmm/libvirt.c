@@ -52,13 +52,13 @@ static bool is_absent(const Libvirt *libvirt) {
 
 /* -- listeners ------------------------------------------------------------------------------------- */
 
-/* To one, or to all where uuid is empty. A listener may leave inside. */
-void libvirt_tell(Libvirt *libvirt, const char *uuid, LibvirtEventKind kind) {
+/* A listener may leave inside. */
+void libvirt_tell(Libvirt *libvirt, const LibvirtEvent *event) {
         LibvirtListener *listener, *next;
 
         DL_FOREACH_SAFE(libvirt->listeners, listener, next)
-        if (uuid[0] == '\0' || strcmp(listener->uuid, uuid) == 0)
-                listener->handler(listener, kind);
+        if (event->uuid[0] == '\0' || strcmp(listener->uuid, event->uuid) == 0)
+                listener->handler(listener, event);
 }
 
 void libvirt_listen(Libvirt *libvirt, LibvirtListener *listener) {
@@ -90,7 +90,7 @@ static void drop_connection(Libvirt *libvirt, const char *why) {
         libvirt->told_lost = true;
         if (!libvirt->opening)
                 libvirt_arm(libvirt->timer, libvirt->retry_usec);
-        libvirt_tell(libvirt, "", LIBVIRT_CLOSED);
+        libvirt_tell(libvirt, &(LibvirtEvent){.kind = LIBVIRT_CLOSED});
 }
 
 static void use_connection(Libvirt *libvirt, LibvirtCall *call) {
@@ -236,6 +236,7 @@ static void take_event(Libvirt *libvirt, const LibvirtEvent *event) {
                 break;
 
         case LIBVIRT_SIZE:
+        case LIBVIRT_DIMM_KEPT:
         case LIBVIRT_RESET:
         case LIBVIRT_PAUSED:
         case LIBVIRT_RESUMED:
@@ -243,7 +244,7 @@ static void take_event(Libvirt *libvirt, const LibvirtEvent *event) {
         case LIBVIRT_EVENT_KIND_MAX:
                 break;
         }
-        libvirt_tell(libvirt, event->uuid, event->kind);
+        libvirt_tell(libvirt, event);
 }
 
 static int on_news(sd_event_source *source, int fd, uint32_t events, void *userdata) {

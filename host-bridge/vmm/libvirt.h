@@ -37,7 +37,7 @@ DEFINE_CLEANUP_FUNC(Libvirt, libvirt_free)
 typedef struct LibvirtListener LibvirtListener;
 struct LibvirtListener {
         /* LIBVIRT_CLOSED: there is no connection any more; LIBVIRT_DOMAINS: there may be news of any kind */
-        void (*handler)(LibvirtListener *listener, LibvirtEventKind kind);
+        void (*handler)(LibvirtListener *listener, const LibvirtEvent *event);
         char uuid[LIBVIRT_UUID_MAX];
         LibvirtListener *next, *prev;
 };

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/macro.h"
+#include "host-bridge/vmm/dimm-name.h"
 
 #define SLOTS_MAX 256U /* of QEMU */
 
@@ -51,23 +52,8 @@ int qmp_memory_read_machine(const json_t *value, MemoryModel *model) {
         return 0;
 }
 
-unsigned qmp_memory_dimm_number(const char *id) {
-        unsigned number = 0;
-        size_t n;
-
-        if (!id || strncmp(id, QMP_MEMORY_DIMM_PREFIX, STRLEN(QMP_MEMORY_DIMM_PREFIX)) != 0)
-                return MEMORY_MODEL_DIMMS_MAX;
-        id += STRLEN(QMP_MEMORY_DIMM_PREFIX);
-        n = strspn(id, "0123456789");
-        if (n == 0 || n > 2 || id[n] != '\0' || (n > 1 && id[0] == '0'))
-                return MEMORY_MODEL_DIMMS_MAX;
-        for (size_t i = 0; i < n; i++)
-                number = number * 10 + (unsigned) (id[i] - '0');
-        return number < MEMORY_MODEL_DIMMS_MAX ? number : MEMORY_MODEL_DIMMS_MAX;
-}
-
 static int read_dimm(const json_t *data, MemoryModel *model) {
-        unsigned number = qmp_memory_dimm_number(json_string_value(json_object_get(data, "id")));
+        unsigned number = dimm_name_number(json_string_value(json_object_get(data, "id")));
         Dimm dimm = {};
         int r;
 

@@ -8,10 +8,6 @@
 
 #include "host-bridge/policy/memory-model.h"
 
-/* What a DIMM of ours is called: this and its number. */
-#define QMP_MEMORY_DIMM_PREFIX "memtide-dimm"
-#define QMP_MEMORY_DIMM_ID_MAX 32U
-
 /*
  * Each returns 0, or -EBADMSG for an answer that does not have the shape of QEMU's schema or holds a
  * negative or absurd size; model is then half filled and not to be used.
@@ -29,9 +25,6 @@ int qmp_memory_read_machine(const json_t *value, MemoryModel *model);
  * an id, or beyond MEMORY_MODEL_DEVICES_MAX.
  */
 int qmp_memory_read_devices(const json_t *value, MemoryModel *model, unsigned *ret_n_unusable);
-
-/* "memtide-dimmN" -> N, as we write it and no other way; MEMORY_MODEL_DIMMS_MAX: none of ours. */
-unsigned qmp_memory_dimm_number(const char *id);
 
 /* query-balloon: its logical size. */
 int qmp_memory_read_balloon(const json_t *value, MemoryModel *model);

@@ -20,47 +20,22 @@
 
 #include "common/log.h"
 #include "common/units.h"
+#include "host-bridge/vmm/vmm-libvirt-internal.h"
 #include "host-bridge/vmm/vmm-words.h"
 
-#define COMMANDS_MAX 4U /* one of a resize, and those that open the balloon after a reset or an OOM */
-#define WATCH_USEC   (10 * USEC_PER_SEC)
+#define WATCH_USEC (10 * USEC_PER_SEC)
 
 const VmmLibvirtOptions vmm_libvirt_defaults = {
         .retry_min_usec = 100 * USEC_PER_MSEC,
         .retry_max_usec = 5 * USEC_PER_SEC,
+        .pull_timeout_usec = 4 * USEC_PER_SEC,
         .poll_usec = 100 * USEC_PER_MSEC,
         .refresh_usec = 10 * USEC_PER_SEC,
 };
 
-typedef struct VmmLibvirt {
-        Vmm vmm; /* first: ops */
-        LibvirtListener listener;
-        VmmLibvirtOptions options;
-        sd_event *event;
-        Libvirt *libvirt;
-        char *name;
-        sd_event_source *timer; /* the next reading, or attempt */
-        bool *freed;            /* set when freed inside a handler */
-
-        LibvirtCall *call; /* under way */
-        LibvirtCall *commands[COMMANDS_MAX];
-        unsigned n_commands;
-        bool read_due;  /* once the call is over */
-        bool overtaken; /* a command was asked for after the reading under way had begun */
-
-        bool ready;     /* the last reading succeeded */
-        bool lost_told; /* VMM_LOST was the last word */
-        uint64_t retry_usec;
-        MemoryModel model;
-        bool state_told, running;
-        bool unusable_told;
-        uint64_t balloon_value;   /* last commanded, 0 = none */
-        uint64_t poll_until_usec; /* readings are frequent up to here */
-} VmmLibvirt;
-
 static void proceed(VmmLibvirt *v);
 
-static bool tell(VmmLibvirt *v, const VmmEvent *event) {
+bool vmm_libvirt_tell(VmmLibvirt *v, const VmmEvent *event) {
         bool freed = false, *outer = v->freed;
 
         v->freed = &freed;
@@ -91,15 +66,15 @@ static void lose(VmmLibvirt *v, const char *why) {
         for (unsigned i = 0; i < v->n_commands; i++)
                 libvirt_call_free(v->commands[i]);
         v->n_commands = 0;
-        v->ready = v->read_due = v->state_told = false;
-        v->balloon_value = 0;
+        v->ready = v->read_due = v->state_told = v->balloon_commanded = false;
+        vmm_libvirt_dimm_drop(v);
         arm(v, v->retry_usec);
         v->retry_usec = u64_min(v->retry_usec * 2, v->options.retry_max_usec);
         if (v->lost_told)
                 return;
         v->lost_told = true;
         vmm_copy_words(why, words);
-        (void) tell(v, &(VmmEvent){.kind = VMM_LOST, .text = words});
+        (void) vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_LOST, .text = words});
 }
 
 /* -- readings -------------------------------------------------------------------------------------- */
@@ -108,8 +83,9 @@ static bool is_unsettled(const VmmLibvirt *v) {
         for (unsigned i = 0; i < v->model.n_virtio_mem; i++)
                 if (v->model.virtio_mem[i].size_bytes != v->model.virtio_mem[i].requested_bytes)
                         return true;
-        return v->model.has_balloon && v->balloon_value != 0 &&
-               v->model.balloon_actual_bytes != v->balloon_value;
+        /* By what it holds: a DIMM moves its logical size. In KiB, as it was commanded. */
+        return v->pull || (v->model.has_balloon && v->balloon_commanded &&
+                           memory_model_balloon_bytes(&v->model) / KIB != v->balloon_bytes / KIB);
 }
 
 static void plan_next_reading(VmmLibvirt *v) {
@@ -125,14 +101,13 @@ static bool tell_run_state(VmmLibvirt *v, bool running) {
                 return true;
         v->state_told = true;
         v->running = running;
-        return tell(v, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
+        return vmm_libvirt_tell(v, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
 }
 
 static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
         bool first = !v->ready;
 
         domain->model.known = true;
-        domain->model.free_slots = 0; /* so that no DIMM is planned: through libvirt none is plugged */
         if (!memory_model_is_sane(&domain->model)) {
                 lose(v, "its figures make no sense");
                 return;
@@ -143,6 +118,12 @@ static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
                             v->name, domain->n_unusable, MEMORY_MODEL_DEVICES_MAX);
                 v->unusable_told = true;
         }
+        /* libvirt counts a DIMM a little longer than QEMU: what is missing would be taken for the balloon's. */
+        if (vmm_libvirt_dimm_is_leaving(v, &domain->model)) {
+                plan_next_reading(v);
+                (void) tell_run_state(v, domain->running && !domain->busy);
+                return;
+        }
         if (memcmp(&v->model, &domain->model, sizeof(v->model)) != 0)
                 watch(v);
         memcpy(&v->model, &domain->model, sizeof(v->model));
@@ -151,11 +132,11 @@ static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
         v->retry_usec = v->options.retry_min_usec; /* only a reading closes the breaker */
         plan_next_reading(v);
 
-        if (first && !tell(v, &(VmmEvent){.kind = VMM_CONNECTED}))
+        if (first && !vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_CONNECTED}))
                 return;
-        if (!tell_run_state(v, domain->running && !domain->busy))
+        if (!tell_run_state(v, domain->running && !domain->busy) || !vmm_libvirt_dimm_settle(v, &v->model))
                 return;
-        (void) tell(v, &(VmmEvent){.kind = VMM_MODEL, .model = &v->model});
+        (void) vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_MODEL, .model = &v->model});
 }
 
 static void take_reading(VmmLibvirt *v, LibvirtCall *call) {
@@ -175,11 +156,15 @@ static void take_reply(VmmLibvirt *v, LibvirtCall *call) {
         char words[VMM_WORDS_MAX];
 
         v->read_due = true;
+        if (call->verb == LIBVIRT_PLUG_DIMM || call->verb == LIBVIRT_PULL_DIMM) {
+                vmm_libvirt_dimm_reply(v, call);
+                return;
+        }
         if (call->r < 0) {
                 vmm_copy_words(call->error, words);
                 event.text = words;
         }
-        (void) tell(v, &event);
+        (void) vmm_libvirt_tell(v, &event);
 }
 
 static void on_done(PoolJob *job, PoolOutcome outcome, void *owner) {
@@ -231,10 +216,9 @@ static void proceed(VmmLibvirt *v) {
                 arm(v, v->options.refresh_usec); /* no memory: later */
 }
 
-static int ask_to_read(VmmLibvirt *v) {
+void vmm_libvirt_read(VmmLibvirt *v) {
         v->read_due = true;
         proceed(v);
-        return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -243,53 +227,111 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         if (!libvirt_is_connected(v->libvirt))
                 lose(v, "there is no connection to libvirt");
         else
-                (void) ask_to_read(v);
+                vmm_libvirt_read(v);
         return 0;
 }
 
-static void on_libvirt(LibvirtListener *listener, LibvirtEventKind kind) {
+static void on_libvirt(LibvirtListener *listener, const LibvirtEvent *event) {
         static const VmmEventKind told[LIBVIRT_EVENT_KIND_MAX] = {
                 [LIBVIRT_RESET] = VMM_RESET,
                 [LIBVIRT_SHUTDOWN] = VMM_SHUTDOWN,
         };
         VmmLibvirt *v = CONTAINER_OF(listener, VmmLibvirt, listener);
+        bool here = true;
 
-        if (kind == LIBVIRT_CLOSED) {
+        if (event->kind == LIBVIRT_CLOSED) {
                 lose(v, "there is no connection to libvirt");
                 return;
         }
         watch(v);
-        if (kind == LIBVIRT_PAUSED && v->ready && !tell_run_state(v, false))
-                return;
-        if (told[kind] != 0 && v->ready && !tell(v, &(VmmEvent){.kind = told[kind]}))
-                return;
-        (void) ask_to_read(v);
+        if (event->kind == LIBVIRT_PAUSED && v->ready)
+                here = tell_run_state(v, false);
+        else if (event->kind == LIBVIRT_DIMM_KEPT)
+                here = vmm_libvirt_dimm_kept(v, event->dimm);
+        else if (told[event->kind] != 0 && v->ready)
+                here = vmm_libvirt_tell(v, &(VmmEvent){.kind = told[event->kind]});
+        if (here)
+                vmm_libvirt_read(v);
 }
 
-static int command_of(const VmmLibvirt *v, const PlanStep *step, LibvirtCall *call) {
-        const VirtioMem *device;
+int vmm_libvirt_order(VmmLibvirt *v, LibvirtVerb verb, uint64_t id, LibvirtCall **ret) {
+        LibvirtCall *call;
 
+        if (v->n_commands == VMM_LIBVIRT_COMMANDS_MAX)
+                return -EBUSY;
+        call = libvirt_call(v->libvirt, verb, v->listener.uuid, on_done);
+        if (!call)
+                return -ENOMEM;
+        call->id = id;
+        *ret = call;
+        return 0;
+}
+
+void vmm_libvirt_queue(VmmLibvirt *v, LibvirtCall *call) {
+        v->overtaken = true;
+        v->commands[v->n_commands++] = call;
+        watch(v);
+        proceed(v);
+}
+
+static int command_balloon(VmmLibvirt *v, uint64_t id, const PlanStep *step) {
+        uint64_t value;
+        LibvirtCall *call;
+        int r;
+
+        if (!v->model.has_balloon)
+                return -ENODEV;
+        value = memory_model_balloon_value(&v->model, step->to_bytes);
+        if (value == 0)
+                return -ERANGE;
+        r = vmm_libvirt_order(v, LIBVIRT_SET_BALLOON, id, &call);
+        if (r < 0)
+                return r;
+        /* Too much is refused or cut; too little, by the size of a DIMM, panics a guest (kernel-qemu.md 3.3). */
+        call->bytes = u64_add(value, vmm_libvirt_dimm_coming_bytes(v));
+        v->balloon_commanded = true;
+        v->balloon_bytes = step->to_bytes;
+        vmm_libvirt_queue(v, call);
+        return 0;
+}
+
+static int command_virtio_mem(VmmLibvirt *v, uint64_t id, const PlanStep *step) {
+        const VirtioMem *device;
+        LibvirtCall *call;
+        int r;
+
+        if (step->device >= v->model.n_virtio_mem)
+                return -ENODEV;
+        device = &v->model.virtio_mem[step->device];
+        if (step->to_bytes > device->max_bytes || step->to_bytes % device->block_bytes != 0)
+                return -ERANGE;
+        r = vmm_libvirt_order(v, LIBVIRT_SET_VIRTIO_MEM, id, &call);
+        if (r < 0)
+                return r;
+        memcpy(call->device, device->id, sizeof(call->device));
+        call->bytes = step->to_bytes;
+        vmm_libvirt_queue(v, call);
+        return 0;
+}
+
+static int vmm_libvirt_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
+        VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
+
+        assert(step);
+
+        if (!v->ready || !libvirt_is_connected(v->libvirt))
+                return -ENOTCONN;
         switch (step->actuator) {
 
         case ACTUATOR_BALLOON:
-                call->verb = LIBVIRT_SET_BALLOON;
-                if (!v->model.has_balloon)
-                        return -ENODEV;
-                call->bytes = memory_model_balloon_value(&v->model, step->to_bytes);
-                return call->bytes == 0 ? -ERANGE : 0;
+                return command_balloon(v, id, step);
 
         case ACTUATOR_VIRTIO_MEM:
-                call->verb = LIBVIRT_SET_VIRTIO_MEM;
-                if (step->device >= v->model.n_virtio_mem)
-                        return -ENODEV;
-                device = &v->model.virtio_mem[step->device];
-                memcpy(call->device, device->id, sizeof(call->device));
-                call->bytes = step->to_bytes;
-                return step->to_bytes > device->max_bytes || step->to_bytes % device->block_bytes != 0
-                               ? -ERANGE
-                               : 0;
+                return command_virtio_mem(v, id, step);
 
         case ACTUATOR_DIMM:
+                return vmm_libvirt_dimm_command(v, id, step);
+
         case ACTUATOR_NONE:
         case ACTUATOR_MAX:
                 break;
@@ -297,40 +339,13 @@ static int command_of(const VmmLibvirt *v, const PlanStep *step, LibvirtCall *ca
         return -EOPNOTSUPP;
 }
 
-static int vmm_libvirt_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
-        VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
-        LibvirtCall *call;
-        int r;
-
-        assert(step);
-
-        if (!v->ready || !libvirt_is_connected(v->libvirt))
-                return -ENOTCONN;
-        if (v->n_commands == COMMANDS_MAX)
-                return -EBUSY;
-        call = libvirt_call(v->libvirt, LIBVIRT_VERB_MAX, v->listener.uuid, on_done);
-        if (!call)
-                return -ENOMEM;
-        call->id = id;
-        r = command_of(v, step, call);
-        if (r < 0) {
-                libvirt_call_free(call);
-                return r;
-        }
-
-        if (call->verb == LIBVIRT_SET_BALLOON)
-                v->balloon_value = call->bytes;
-        v->overtaken = true;
-        v->commands[v->n_commands++] = call;
-        watch(v);
-        proceed(v);
-        return 0;
-}
-
 static int vmm_libvirt_refresh(Vmm *vmm) {
         VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
 
-        return v->ready ? ask_to_read(v) : -ENOTCONN;
+        if (!v->ready)
+                return -ENOTCONN;
+        vmm_libvirt_read(v);
+        return 0;
 }
 
 /* -- life ------------------------------------------------------------------------------------------ */
@@ -345,6 +360,7 @@ static Vmm *vmm_libvirt_free(Vmm *vmm) {
                 pool_job_forget(&v->call->job);
         for (unsigned i = 0; i < v->n_commands; i++)
                 libvirt_call_free(v->commands[i]);
+        vmm_libvirt_dimm_drop(v);
         (void) sd_event_source_disable_unref(v->timer);
         (void) sd_event_unref(v->event);
         free(v->name);

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "host-bridge/vmm/dimm-name.h"
 #include "host-bridge/vmm/qmp-memory.h"
 #include "host-bridge/vmm/vmm-qmp-internal.h"
 #include "host-bridge/vmm/vmm-words.h"
@@ -60,8 +61,8 @@ static DimmWork *dimm_work_free(DimmWork *work) {
         return NULL;
 }
 
-static void name_of(unsigned number, char ret[static QMP_MEMORY_DIMM_ID_MAX], const char *suffix) {
-        (void) snprintf(ret, QMP_MEMORY_DIMM_ID_MAX, QMP_MEMORY_DIMM_PREFIX "%u%s", number, suffix);
+static void name_of(unsigned number, char ret[static DIMM_NAME_MAX], const char *suffix) {
+        (void) snprintf(ret, DIMM_NAME_MAX, DIMM_NAME_PREFIX "%u%s", number, suffix);
 }
 
 static int execute(VmmQmp *q, DimmStage stage, const char *command, json_t *arguments) {
@@ -71,7 +72,7 @@ static int execute(VmmQmp *q, DimmStage stage, const char *command, json_t *argu
 
 /* device_del and object-del, for what is called NAME or NAME-mem. */
 static int delete (VmmQmp *q, DimmStage stage, const char *command, const char *suffix) {
-        char id[QMP_MEMORY_DIMM_ID_MAX];
+        char id[DIMM_NAME_MAX];
 
         name_of(q->dimm->number, id, suffix);
         return execute(q, stage, command, json_pack("{s:s}", "id", id));
@@ -79,7 +80,7 @@ static int delete (VmmQmp *q, DimmStage stage, const char *command, const char *
 
 /* The other devices of a VM may see its memory through file descriptors (vhost-user): then this must be shared too. */
 static int make_backend(VmmQmp *q) {
-        char id[QMP_MEMORY_DIMM_ID_MAX];
+        char id[DIMM_NAME_MAX];
         json_t *arguments;
 
         name_of(q->dimm->number, id, BACKEND_SUFFIX);
@@ -92,7 +93,7 @@ static int make_backend(VmmQmp *q) {
 }
 
 static int add_device(VmmQmp *q) {
-        char id[QMP_MEMORY_DIMM_ID_MAX], backend[QMP_MEMORY_DIMM_ID_MAX];
+        char id[DIMM_NAME_MAX], backend[DIMM_NAME_MAX];
 
         name_of(q->dimm->number, id, "");
         name_of(q->dimm->number, backend, BACKEND_SUFFIX);
@@ -320,7 +321,7 @@ static bool is_refusal(const json_t *data) {
 
 /* Of which DIMM of ours an event speaks; MEMORY_MODEL_DIMMS_MAX: of none. */
 static unsigned number_in(const json_t *data) {
-        return qmp_memory_dimm_number(json_string_value(json_object_get(data, "device")));
+        return dimm_name_number(json_string_value(json_object_get(data, "device")));
 }
 
 static bool is_leaving(const VmmQmp *q, unsigned number) {
@@ -336,7 +337,7 @@ static void on_freed_late(Qmp *qmp, const QmpReply *reply, void *userdata) {
 }
 
 static int on_deleted(VmmQmp *q, unsigned number) {
-        char id[QMP_MEMORY_DIMM_ID_MAX];
+        char id[DIMM_NAME_MAX];
 
         q->overtaken |= q->n_outstanding > 0; /* half a reading with it, half without */
         if (is_leaving(q, number))
@@ -366,7 +367,7 @@ void vmm_qmp_dimm_event(VmmQmp *q, const char *name, const json_t *data) {
 /* -- backends that nobody uses --------------------------------------------------------------------- */
 
 static unsigned number_of_backend(const char *id) {
-        char device[QMP_MEMORY_DIMM_ID_MAX];
+        char device[DIMM_NAME_MAX];
         size_t n = id ? strlen(id) : 0;
 
         if (n <= STRLEN(BACKEND_SUFFIX) || n >= sizeof(device) ||
@@ -374,7 +375,7 @@ static unsigned number_of_backend(const char *id) {
                 return MEMORY_MODEL_DIMMS_MAX;
         memcpy(device, id, n - STRLEN(BACKEND_SUFFIX));
         device[n - STRLEN(BACKEND_SUFFIX)] = '\0';
-        return qmp_memory_dimm_number(device);
+        return dimm_name_number(device);
 }
 
 static void on_backends(Qmp *qmp, const QmpReply *reply, void *userdata) {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A domain of a real libvirtd, found by its port, with its policy in its metadata: balloon and virtio-mem both ways,
-another hand on it, and libvirtd's own death."""
+"""Domains of a real libvirtd, found by their port, with their policy in their metadata: balloon, virtio-mem and DIMM
+both ways, another hand on one, and libvirtd's own death."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +20,22 @@ from tests.guest.wait import stays, wait_for
 pytestmark = pytest.mark.skipif(libvirt.missing() is not None, reason=str(libvirt.missing()))
 
 
+DomainFactory = Callable[[GuestConfig, dict[str, str]], LibvirtGuest]
+
+
 @pytest.fixture
-def domain(machine_with: MachineFactory, folder: Path) -> Iterator[LibvirtGuest]:
+def new_domain(machine_with: MachineFactory, folder: Path) -> Iterator[DomainFactory]:
     libvirtd = Libvirtd(folder).start()
-    guest = LibvirtGuest(GuestConfig("vm", virtio_mem_bytes=1 * GIB), machine_with(), libvirtd,
-                         {"min": "256M", "max": "1408M"})
+    guests: list[LibvirtGuest] = []
+
+    def make(config: GuestConfig, policy: dict[str, str]) -> LibvirtGuest:
+        guests.append(LibvirtGuest(config, machine_with(), libvirtd, policy))
+        return guests[-1].start().wait_up(120)
     try:
-        yield guest.start().wait_up(120)
+        yield make
     finally:
-        guest.stop()
+        for guest in guests:
+            guest.stop()
         libvirtd.stop()
 
 
@@ -39,7 +46,8 @@ def through_libvirt(bridge: Bridge, build: Path, folder: Path, libvirtd: Libvirt
     return bridge.start()
 
 
-def test_libvirt(new_bridge: BridgeFactory, build: Path, folder: Path, domain: LibvirtGuest) -> None:
+def test_libvirt(new_bridge: BridgeFactory, build: Path, folder: Path, new_domain: DomainFactory) -> None:
+    domain = new_domain(GuestConfig("vm", virtio_mem_bytes=1 * GIB), {"min": "256M", "max": "1408M"})
     libvirtd, name = domain.libvirtd, domain.config.name
     # Before the bridge comes, which would take a later hand on it for a rival's.
     libvirtd.virsh("setmem", name, "384M", "--live")
@@ -79,3 +87,23 @@ def test_libvirt(new_bridge: BridgeFactory, build: Path, folder: Path, domain: L
 
     libvirtd.virsh("destroy", name)
     wait_for("the bridge forgets it", lambda: not bridge.status(name), 15)
+
+
+def test_dimm(new_bridge: BridgeFactory, build: Path, folder: Path, new_domain: DomainFactory) -> None:
+    """By the operator's word: what an alarm and an idle guest lead to has been seen over QMP (test_dimm.py)."""
+    domain = new_domain(GuestConfig("vm", virtio_mem_bytes=0, balloon=False),
+                        {"min": "256M", "max": "device", "dimmSize": "128M"})
+    libvirtd, before = domain.libvirtd, domain.sample().total_bytes
+    bridge = through_libvirt(new_bridge(), build, folder, libvirtd)
+    bridge.wait_agent("vm", 40)
+
+    bridge.ctl("resize", "vm", "640M", "--wait")
+    assert domain.dimm_bytes() == 128 * MIB
+    assert "ua-memtide-dimm0" in libvirtd.virsh("dumpxml", "vm")
+    wait_for("all of it is online", lambda: domain.sample().total_bytes == before + 128 * MIB, 5)
+
+    bridge.ctl("resize", "vm", "512M", "--wait")
+    assert domain.dimm_bytes() == 0 and "memory model='dimm'" not in libvirtd.virsh("dumpxml", "vm")
+    assert not [one for one in domain.qmp.command("query-memdev") if "memtide" in str(one.get("id"))]
+    assert [(d.kind, d.actuator, d.result, d.confirmed_bytes) for d in bridge.decisions("vm")
+            if d.result != "pending"] == [("grow", "dimm", "done", 128 * MIB), ("shrink", "dimm", "done", -128 * MIB)]

@@ -100,7 +100,8 @@ class Libvirtd:
 
 
 class LibvirtGuest(Guest):
-    """A guest that libvirt starts: boot memory, virtio-mem, a balloon and the port, and no socket of a bridge."""
+    """A guest that libvirt starts: boot memory, virtio-mem and a balloon if it has them, the port, and no socket of a
+    bridge."""
 
     def __init__(self, config: GuestConfig, machine: Machine, libvirtd: Libvirtd, policy: dict[str, str]) -> None:
         super().__init__(config, machine, libvirtd.folder)
@@ -150,6 +151,9 @@ class LibvirtGuest(Guest):
                             ("file", f"<source path='{paths.samples}'/>", "memtide.test.samples"),
                             ("file", f"<source path='{paths.agent_log}'/>", "memtide.test.log")))
         total = config.memory_mib + config.virtio_mem_bytes // MIB
+        virtio_mem = f"""<memory model='virtio-mem'><target><size unit='MiB'>{config.virtio_mem_bytes // MIB}</size>
+      <node>0</node><block unit='MiB'>2</block><requested unit='MiB'>0</requested></target></memory>"""
+        balloon = "model='virtio' autodeflate='on' freePageReporting='on'" if config.balloon else "model='none'"
         return f"""<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{config.name}</name>
   <metadata><memtide:policy xmlns:memtide='{NAMESPACE}' {policy}/></metadata>
@@ -166,9 +170,8 @@ class LibvirtGuest(Guest):
     <controller type='usb' model='none'/>
     <serial type='file'><source path='{paths.console}'/></serial>
     {ports}
-    <memory model='virtio-mem'><target><size unit='MiB'>{config.virtio_mem_bytes // MIB}</size><node>0</node>
-      <block unit='MiB'>2</block><requested unit='MiB'>0</requested></target></memory>
-    <memballoon model='virtio' autodeflate='on' freePageReporting='on'/>
+    {virtio_mem if config.virtio_mem_bytes else ""}
+    <memballoon {balloon}/>
   </devices>
   <qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:{paths.qmp},server=on,wait=off'/></qemu:commandline>
 </domain>

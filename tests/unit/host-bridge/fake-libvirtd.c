@@ -132,6 +132,33 @@ static int fake_set_virtio_mem(LibvirtConnection *connection, const char *uuid, 
         return leave(connection, error);
 }
 
+static void write_log(const char *verb, unsigned number, uint64_t bytes) {
+        size_t n = strlen(libvirtd.log);
+
+        (void) snprintf(libvirtd.log + n, sizeof(libvirtd.log) - n, "%s%s %u %llu", n > 0 ? ", " : "", verb,
+                        number, (unsigned long long) (bytes / MIB));
+}
+
+static int fake_plug_dimm(LibvirtConnection *connection, const char *uuid, unsigned number, uint64_t bytes,
+                          char error[static LIBVIRT_TEXT_MAX]) {
+        unsigned i = enter(uuid);
+
+        write_log("plug", number, bytes);
+        if (!libvirtd.refuse_command)
+                memory_model_set_dimm(&libvirtd.domains[i].model, number, bytes);
+        return leave(connection, error);
+}
+
+static int fake_pull_dimm(LibvirtConnection *connection, const char *uuid, unsigned number,
+                          char error[static LIBVIRT_TEXT_MAX]) {
+        int r;
+
+        (void) enter(uuid);
+        write_log("pull", number, 0);
+        r = leave(connection, error);
+        return r >= 0 && libvirtd.pull_missing ? -ENODEV : r;
+}
+
 const LibvirtApi fake_libvirt_api = {
         .version = LIBVIRT_API_VERSION,
         .open = fake_open,
@@ -140,6 +167,8 @@ const LibvirtApi fake_libvirt_api = {
         .read = fake_read,
         .set_balloon = fake_set_balloon,
         .set_virtio_mem = fake_set_virtio_mem,
+        .plug_dimm = fake_plug_dimm,
+        .pull_dimm = fake_pull_dimm,
 };
 
 void fake_libvirtd_lock(void) {
@@ -168,6 +197,7 @@ void fake_libvirtd_start(unsigned i) {
         domain->has_port = domain->running = true;
         domain->model.boot_bytes = 512 * MIB;
         domain->model.free_slots = 2;
+        domain->model.room_bytes = 2 * GIB;
         domain->model.n_virtio_mem = 1;
         domain->model.virtio_mem[0] = (VirtioMem){.id = "vm0", .max_bytes = GIB, .block_bytes = 2 * MIB};
         domain->model.has_balloon = true;
@@ -181,6 +211,21 @@ void fake_libvirtd_say(LibvirtEventKind kind, const char *uuid) {
         (void) snprintf(event.uuid, sizeof(event.uuid), "%s", uuid);
         assert_non_null(libvirtd.handler);
         libvirtd.handler(&event, libvirtd.userdata);
+}
+
+void fake_libvirtd_let_go(unsigned i) {
+        char uuid[2] = {(char) ('0' + i), '\0'};
+
+        fake_libvirtd_lock();
+        memory_model_set_dimm(&libvirtd.domains[i].model, 0, 0);
+        fake_libvirtd_unlock();
+        fake_libvirtd_say(LIBVIRT_SIZE, uuid);
+}
+
+void fake_libvirtd_keep(unsigned i) {
+        char uuid[2] = {(char) ('0' + i), '\0'};
+
+        fake_libvirtd_say(LIBVIRT_DIMM_KEPT, uuid);
 }
 
 void fake_libvirtd_init(void) {

@@ -24,6 +24,8 @@ typedef struct FakeLibvirtd {
         char last[128];
         const char *refuse_command;
         unsigned read_delay_ms;
+        char log[512];     /* plugs and pulls, each with DIMM and MiB */
+        bool pull_missing; /* there is no such device */
 } FakeLibvirtd;
 
 extern FakeLibvirtd libvirtd;
@@ -46,3 +48,7 @@ void fake_libvirtd_start(unsigned i);
 
 /* An event. */
 void fake_libvirtd_say(LibvirtEventKind kind, const char *uuid);
+
+/* The guest of domain i lets go of DIMM 0, or keeps it, and libvirt says so. */
+void fake_libvirtd_let_go(unsigned i);
+void fake_libvirtd_keep(unsigned i);

@@ -47,6 +47,9 @@ static void test_real_domain(void **state) {
         /* <memory> counts the DIMM and all of virtio-mem: 512 + 256 + 1024 MiB. */
         assert_int_equal(domain.model.boot_bytes, 512 * MIB);
         assert_int_equal(domain.model.dimm_bytes, 256 * MIB);
+        assert_int_equal(domain.model.dimm[3].size_bytes, 256 * MIB);
+        assert_int_equal(domain.model.dimm[3].address, 0x140000000);
+        assert_true(domain.has_numa);
         assert_int_equal(domain.model.n_virtio_mem, 1);
         assert_string_equal(domain.model.virtio_mem[0].id, "virtiomem0");
         assert_int_equal(domain.model.virtio_mem[0].max_bytes, GIB);
@@ -153,6 +156,54 @@ static void test_ports(void **state) {
         }
 }
 
+/* Which DIMM is ours to pull. */
+static void test_dimms(void **state) {
+        static const struct {
+                const char *tail;
+                unsigned number; /* MEMORY_MODEL_DIMMS_MAX: nobody's */
+                uint64_t address;
+        } cases[] = {
+                {"<alias name='ua-memtide-dimm0'/><address type='dimm' base='0x140000000'/>", 0, 0x140000000},
+                {"<alias name='ua-memtide-dimm15'/><address type='dimm' base='0x8000000'/>", 15, 0x8000000},
+                {"<alias name='ua-memtide-dimm16'/><address type='dimm' base='0x8000000'/>", 16, 0},
+                {"<alias name='memtide-dimm0'/><address type='dimm' base='0x8000000'/>", 16, 0},
+                {"<alias name='dimm0'/><address type='dimm' base='0x8000000'/>", 16, 0},
+                {"<alias name='ua-memtide-dimm0'/>", 16, 0},
+                {"<alias name='ua-memtide-dimm0'/><address type='dimm' slot='0'/>", 16, 0},
+                {"<alias name='ua-memtide-dimm0'/><address type='pci' base='0x8000000'/>", 16, 0},
+                {"<alias name='ua-memtide-dimm0'/><address type='dimm' base='0xffffffffffffffff'/>", 16, 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                LibvirtDomain domain;
+                char xml[2048];
+
+                (void) snprintf(xml, sizeof(xml),
+                                HEAD
+                                "<memory unit='KiB'>655360</memory><devices><memory model='dimm'><target>"
+                                "<size unit='KiB'>131072</size></target>%s</memory></devices></domain>",
+                                cases[i].tail);
+                assert_int_equal(libvirt_domain_parse(xml, &domain), 0);
+                assert_int_equal(domain.model.dimm_bytes, 128 * MIB);
+                assert_false(domain.has_numa);
+                for (unsigned j = 0; j < MEMORY_MODEL_DIMMS_MAX; j++)
+                        if (domain.model.dimm[j].size_bytes != (j == cases[i].number ? 128 * MIB : 0) ||
+                            domain.model.dimm[j].address != (j == cases[i].number ? cases[i].address : 0))
+                                fail_msg("%s", cases[i].tail);
+        }
+}
+
+static void test_new_dimm(void **state) {
+        char element[LIBVIRT_DOMAIN_DIMM_MAX];
+
+        libvirt_domain_dimm(&(LibvirtDomain){.has_numa = true}, 15, 256 * MIB, element);
+        assert_string_equal(
+                element, "<memory model='dimm'><target><size unit='KiB'>262144</size><node>0</node></target>"
+                         "<alias name='ua-memtide-dimm15'/></memory>");
+        libvirt_domain_dimm(&(LibvirtDomain){}, 0, 128 * MIB, element);
+        assert_null(strstr(element, "<node>"));
+}
+
 static void test_bad_shapes(void **state) {
         static const char *const cases[] = {
                 "",
@@ -180,6 +231,7 @@ int main(void) {
                 cmocka_unit_test(test_real_domain), cmocka_unit_test(test_request),
                 cmocka_unit_test(test_policies),    cmocka_unit_test(test_overlong_policy),
                 cmocka_unit_test(test_ports),       cmocka_unit_test(test_bad_shapes),
+                cmocka_unit_test(test_dimms),       cmocka_unit_test(test_new_dimm),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 #include "common/macro.h"
 #include "common/units.h"
+#include "host-bridge/vmm/dimm-name.h"
 #include "host-bridge/vmm/qmp-memory.h"
 
 static json_t *json(const char *text) {
@@ -113,9 +114,9 @@ static void test_dimm_number(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(foreign); i++)
-                assert_int_equal(qmp_memory_dimm_number(foreign[i]), MEMORY_MODEL_DIMMS_MAX);
-        assert_int_equal(qmp_memory_dimm_number("memtide-dimm0"), 0);
-        assert_int_equal(qmp_memory_dimm_number("memtide-dimm15"), 15);
+                assert_int_equal(dimm_name_number(foreign[i]), MEMORY_MODEL_DIMMS_MAX);
+        assert_int_equal(dimm_name_number("memtide-dimm0"), 0);
+        assert_int_equal(dimm_name_number("memtide-dimm15"), 15);
 }
 
 static void test_more_devices_than_fit(void **state) {

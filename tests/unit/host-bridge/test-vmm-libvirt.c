@@ -2,7 +2,7 @@
 
 /* The hand through libvirt, and the domains that it lists: a scripted libvirtd behind the module's table. */
 
-#include "fake-libvirtd.h"
+#include "libvirt-fixture.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,125 +12,8 @@
 #include "common/units.h"
 #include "host-bridge/vmm/vmm-libvirt.h"
 
-/* -- who looks at it ------------------------------------------------------------------------------- */
-
-typedef struct Fixture Fixture;
-
-typedef struct Hand {
-        Fixture *fixture;
-        Vmm *vmm;
-        unsigned n[VMM_EVENT_KIND_MAX];
-        VmmEventKind order[64];
-        unsigned n_events;
-        MemoryModel model;
-        uint64_t accepted_id, rejected_id;
-        char text[256];
-} Hand;
-
-struct Fixture {
-        World world;
-        Libvirt *libvirt;
-        unsigned n_deliveries;
-        size_t n_domains;
-        char names[DOMAINS_MAX][LIBVIRT_NAME_MAX];
-        Hand hands[DOMAINS_MAX];
-};
-
-static const VmmLibvirtOptions quick = {
-        .retry_min_usec = 5 * USEC_PER_MSEC,
-        .retry_max_usec = 20 * USEC_PER_MSEC,
-        .poll_usec = 10 * USEC_PER_MSEC,
-        .refresh_usec = USEC_PER_SEC,
-};
-
-static void on_domains(const LibvirtDomain *const *domains, size_t n, void *userdata) {
-        Fixture *f = userdata;
-
-        f->n_deliveries++;
-        f->n_domains = n;
-        for (size_t i = 0; i < n; i++)
-                memcpy(f->names[i], domains[i]->name, sizeof(f->names[i]));
-}
-
-static void on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
-        Hand *hand = userdata;
-
-        hand->n[event->kind]++;
-        if (hand->n_events < ELEMENTSOF(hand->order))
-                hand->order[hand->n_events++] = event->kind;
-        if (event->kind == VMM_MODEL)
-                hand->model = *event->model;
-        if (event->kind == VMM_ACCEPTED)
-                hand->accepted_id = event->id;
-        if (event->kind == VMM_REJECTED)
-                hand->rejected_id = event->id;
-        if (event->text)
-                (void) snprintf(hand->text, sizeof(hand->text), "%s", event->text);
-}
-
-static int setup(void **state) {
-        Fixture *f = calloc(1, sizeof(*f));
-        LibvirtOptions options = {
-                .api = &fake_libvirt_api,
-                .uri = "fake:///",
-                .workers = {.active_max = 2,
-                            .threads_max = 8,
-                            .deadline_usec = 60 * USEC_PER_MSEC,
-                            .queue_usec = 500 * USEC_PER_MSEC},
-                .retry_min_usec = 5 * USEC_PER_MSEC,
-                .retry_max_usec = 20 * USEC_PER_MSEC,
-                .list_usec = USEC_PER_SEC,
-        };
-
-        assert_non_null(f);
-        fake_libvirtd_init();
-        world_init(&f->world);
-        assert_int_equal(libvirt_new(f->world.event, &options, on_domains, f, &f->libvirt), 0);
-        fake_libvirtd_start(0);
-        *state = f;
-        return 0;
-}
-
-static int teardown(void **state) {
-        Fixture *f = *state;
-
-        for (unsigned i = 0; i < DOMAINS_MAX; i++)
-                (void) vmm_free(f->hands[i].vmm);
-        (void) libvirt_free(f->libvirt);
-        assert_int_equal(fake_libvirtd_done(), 0);
-        world_done(&f->world);
-        free(f);
-        return 0;
-}
-
-static Hand *take(Fixture *f, unsigned i) {
-        Hand *hand = &f->hands[i];
-        char uuid[2] = {(char) ('0' + i), '\0'};
-
-        hand->fixture = f;
-        assert_int_equal(vmm_libvirt_new(f->world.event, f->libvirt, "vm", uuid, &quick,
-                                         (VmmOwner){on_vmm, hand}, &hand->vmm),
-                         0);
-        assert_int_equal(hand->n_events, 0); /* never from inside the call */
-        return hand;
-}
-
-static bool has_model(void *userdata) {
-        return ((Hand *) userdata)->n[VMM_MODEL] > 0;
-}
-
-static bool is_lost(void *userdata) {
-        return ((Hand *) userdata)->n[VMM_LOST] > 0;
-}
-
 static bool is_connected_again(void *userdata) {
         return ((Hand *) userdata)->n[VMM_CONNECTED] == 2;
-}
-
-static bool is_answered(void *userdata) {
-        const Hand *hand = userdata;
-
-        return hand->n[VMM_ACCEPTED] + hand->n[VMM_REJECTED] > 0;
 }
 
 static bool has_one_domain(void *userdata) {
@@ -139,19 +22,6 @@ static bool has_one_domain(void *userdata) {
 
 static bool has_two_domains(void *userdata) {
         return ((Fixture *) userdata)->n_domains == 2;
-}
-
-static bool is_connected(void *userdata) {
-        return libvirt_is_connected(((Fixture *) userdata)->libvirt);
-}
-
-static Hand *connected(Fixture *f, unsigned i) {
-        Hand *hand;
-
-        assert_true(world_run(&f->world, is_connected, f, 5000));
-        hand = take(f, i);
-        assert_true(world_run(&f->world, has_model, hand, 5000));
-        return hand;
 }
 
 static void test_domains_come_and_go(void **state) {
@@ -194,14 +64,14 @@ static void test_domain_is_read_again(void **state) {
 
 static void test_first_reading(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         assert_int_equal(hand->order[hand->n_events - 3], VMM_CONNECTED);
         assert_int_equal(hand->order[hand->n_events - 2], VMM_RUNNING);
         assert_int_equal(hand->order[hand->n_events - 1], VMM_MODEL);
         assert_true(hand->model.known);
         assert_int_equal(memory_model_balloon_bytes(&hand->model), 256 * MIB);
-        assert_int_equal(hand->model.free_slots, 0);
+        assert_int_equal(hand->model.free_slots, 2);
 }
 
 static void test_commands(void **state) {
@@ -220,12 +90,12 @@ static void test_commands(void **state) {
                 {{ACTUATOR_NONE, 0, 0, 0}, -EOPNOTSUPP, NULL},
         };
         Fixture *f = *state;
-        Hand *hand = take(f, 0);
+        Hand *hand = libvirt_take(f, 0);
         char last[sizeof(libvirtd.last)];
 
         assert_int_equal(vmm_command(hand->vmm, 1, &cases[0].step), -ENOTCONN);
         assert_int_equal(vmm_refresh(hand->vmm), -ENOTCONN);
-        assert_true(world_run(&f->world, has_model, hand, 5000));
+        assert_true(world_run(&f->world, hand_has_model, hand, 5000));
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 fake_libvirtd_lock();
                 libvirtd.last[0] = '\0';
@@ -234,7 +104,7 @@ static void test_commands(void **state) {
                 assert_int_equal(vmm_command(hand->vmm, i + 1, &cases[i].step), cases[i].r);
                 if (cases[i].r < 0)
                         continue;
-                assert_true(world_run(&f->world, is_answered, hand, 5000));
+                assert_true(world_run(&f->world, hand_is_answered, hand, 5000));
                 assert_int_equal(hand->accepted_id, i + 1);
                 fake_libvirtd_lock();
                 memcpy(last, libvirtd.last, sizeof(last));
@@ -245,13 +115,13 @@ static void test_commands(void **state) {
 
 static void test_refused(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.refuse_command = "cannot set memory\n\x1b[31m";
         fake_libvirtd_unlock();
         assert_int_equal(vmm_command(hand->vmm, 7, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
-        assert_true(world_run(&f->world, is_answered, hand, 5000));
+        assert_true(world_run(&f->world, hand_is_answered, hand, 5000));
         assert_int_equal(hand->rejected_id, 7);
         assert_string_equal(hand->text, "cannot set memory??[31m");
         assert_int_equal(hand->n[VMM_LOST], 0);
@@ -260,7 +130,7 @@ static void test_refused(void **state) {
 /* A reading that was under way when a command was asked for is not taken for its outcome. */
 static void test_overtaken_reading(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.read_delay_ms = 20;
@@ -270,14 +140,14 @@ static void test_overtaken_reading(void **state) {
         hand->n[VMM_MODEL] = 0;
         assert_int_equal(vmm_refresh(hand->vmm), 0);
         assert_int_equal(vmm_command(hand->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
-        assert_true(world_run(&f->world, has_model, hand, 5000));
+        assert_true(world_run(&f->world, hand_has_model, hand, 5000));
         assert_int_equal(hand->order[0], VMM_ACCEPTED);
         assert_int_equal(hand->model.virtio_mem[0].requested_bytes, 2 * MIB);
 }
 
 static void test_polls_while_unsettled(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
         unsigned n;
 
         world_idle(&f->world, 30);
@@ -299,7 +169,7 @@ static void test_events(void **state) {
                 {LIBVIRT_PAUSED, VMM_PAUSED}, {LIBVIRT_RESUMED, VMM_MODEL},
         };
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         world_idle(&f->world, 30);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -317,14 +187,14 @@ static void test_events(void **state) {
 /* A migration or snapshot is a pause. */
 static void test_busy(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.domains[0].busy = true;
         fake_libvirtd_unlock();
         hand->n[VMM_MODEL] = 0;
         assert_int_equal(vmm_refresh(hand->vmm), 0);
-        assert_true(world_run(&f->world, has_model, hand, 5000));
+        assert_true(world_run(&f->world, hand_has_model, hand, 5000));
         assert_int_equal(hand->n[VMM_PAUSED], 1);
 }
 
@@ -335,13 +205,13 @@ static void test_one_hangs(void **state) {
         unsigned n;
 
         fake_libvirtd_start(1);
-        good = connected(f, 0);
-        bad = connected(f, 1);
+        good = libvirt_connected(f, 0);
+        bad = libvirt_connected(f, 1);
         fake_libvirtd_lock();
         libvirtd.hangs[1] = true;
         fake_libvirtd_unlock();
         assert_int_equal(vmm_command(bad->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
-        assert_true(world_run(&f->world, is_lost, bad, 5000));
+        assert_true(world_run(&f->world, hand_is_lost, bad, 5000));
         assert_int_equal(vmm_command(bad->vmm, 2, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}),
                          -ENOTCONN);
         assert_string_equal(bad->text, "libvirt does not answer");
@@ -373,9 +243,9 @@ static void test_connection_with_hanging_calls_is_replaced(void **state) {
 
         for (unsigned i = 1; i < DOMAINS_MAX; i++)
                 fake_libvirtd_start(i);
-        good = connected(f, 0);
+        good = libvirt_connected(f, 0);
         for (unsigned i = 1; i < DOMAINS_MAX; i++)
-                (void) connected(f, i);
+                (void) libvirt_connected(f, i);
         fake_libvirtd_lock();
         n_opened = libvirtd.n_opened;
         for (unsigned i = 1; i < DOMAINS_MAX; i++)
@@ -384,10 +254,10 @@ static void test_connection_with_hanging_calls_is_replaced(void **state) {
         for (unsigned i = 1; i < DOMAINS_MAX; i++)
                 assert_int_equal(vmm_refresh(f->hands[i].vmm), 0);
         for (unsigned i = 1; i < DOMAINS_MAX; i++)
-                assert_true(world_run(&f->world, is_lost, &f->hands[i], 5000));
+                assert_true(world_run(&f->world, hand_is_lost, &f->hands[i], 5000));
         good->n[VMM_MODEL] = 0;
         assert_int_equal(vmm_refresh(good->vmm), 0);
-        assert_true(world_run(&f->world, has_model, good, 5000));
+        assert_true(world_run(&f->world, hand_has_model, good, 5000));
         world_idle(&f->world, 30);
         assert_int_equal(fake_libvirtd_opened(), n_opened + 1);
         assert_int_equal(good->n[VMM_LOST], 0);
@@ -395,14 +265,14 @@ static void test_connection_with_hanging_calls_is_replaced(void **state) {
 
 static void test_connection_lost_and_back(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.refuses = true;
         libvirtd.broken_below = libvirtd.n_opened;
         fake_libvirtd_unlock();
         fake_libvirtd_say(LIBVIRT_CLOSED, "");
-        assert_true(world_run(&f->world, is_lost, hand, 5000));
+        assert_true(world_run(&f->world, hand_is_lost, hand, 5000));
         assert_int_equal(vmm_command(hand->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}),
                          -ENOTCONN);
         world_idle(&f->world, 100);
@@ -417,7 +287,7 @@ static void test_connection_lost_and_back(void **state) {
 /* No event tells it: the next call does. */
 static void test_dead_connection_is_found(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.broken_below = libvirtd.n_opened;
@@ -428,16 +298,16 @@ static void test_dead_connection_is_found(void **state) {
 
 static void test_figures_that_make_no_sense(void **state) {
         Fixture *f = *state;
-        Hand *hand = connected(f, 0);
+        Hand *hand = libvirt_connected(f, 0);
 
         fake_libvirtd_lock();
         libvirtd.domains[0].model.virtio_mem[0].size_bytes = 2 * GIB;
         fake_libvirtd_unlock();
         assert_int_equal(vmm_refresh(hand->vmm), 0);
-        assert_true(world_run(&f->world, is_lost, hand, 5000));
+        assert_true(world_run(&f->world, hand_is_lost, hand, 5000));
 }
 
-#define libvirt_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define libvirt_test(f) cmocka_unit_test_setup_teardown(f, libvirt_setup, libvirt_teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
