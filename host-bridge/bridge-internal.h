@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The parts of one object: bridge.c (life, discovery, snapshots) and bridge-control.c (what operators ask for). */
+/*
+ * The parts of one object: bridge.c (life), bridge-vms.c (which VMs there are), bridge-snapshot.c (who looks) and
+ * bridge-control.c (what operators ask for).
+ */
 
 #include <uthash.h>
 
@@ -44,4 +47,14 @@ VmEntry *bridge_find(const Bridge *bridge, const char *name);
 /* A VM is new: what operators asked for in an earlier run of the bridge. */
 void bridge_restore(const Bridge *bridge, VmEntry *entry);
 
+/* A delivery of discovery: VMs come, change and go. */
+void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata);
+
+/* Visits every VM; userdata is the bridge. */
+void bridge_walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata);
+
+/* The end: all of them. */
+void bridge_drop_vms(Bridge *bridge);
+
+void bridge_fill_snapshots(Bridge *bridge);
 void bridge_fill_control(Bridge *bridge);

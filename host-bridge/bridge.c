@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Wiring: discovery says which VMs there are, each VM serves itself, the ledger binds them. VMs are freed here only,
- * from discovery's delivery, so that none disappears inside a handler of its own.
- */
+/* Wiring and life: what the VMs share is made here, bound by the ledger, and by the configuration. */
 
 #include <assert.h>
 #include <errno.h>
@@ -51,98 +48,6 @@ static int open_vmm(const VmmAddress *address, const char *name, VmmOwner owner,
         return -EOPNOTSUPP;
 }
 
-static const char *path_or_null(const char *path) {
-        return path[0] != '\0' ? path : NULL;
-}
-
-static void drop_vm(Bridge *bridge, VmEntry *entry) {
-        log_info("VM %s: no more", entry->discovered.name);
-        assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
-        bridge->walked = NULL;
-        HASH_DEL(bridge->vms, entry);
-        (void) vm_free(entry->vm);
-        free(entry);
-}
-
-VmEntry *bridge_find(const Bridge *bridge, const char *name) {
-        VmEntry *entry;
-
-        HASH_FIND_STR(bridge->vms, name, entry);
-        return entry;
-}
-
-static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
-        VmEntry *entry;
-        int r;
-
-        entry = calloc(1, sizeof(*entry));
-        if (!entry) {
-                log_error("VM %s: out of memory", discovered->name);
-                return NULL;
-        }
-        entry->discovered = *discovered;
-        r = vm_new(&bridge->env, discovered->name, &discovered->policy, path_or_null(discovered->channel),
-                   &discovered->hypervisor, &entry->vm);
-        if (r < 0) {
-                (void) log_error_errno(r, "VM %s: could not be taken up: %m", discovered->name);
-                free(entry);
-                return NULL;
-        }
-
-        HASH_ADD_STR(bridge->vms, discovered.name, entry);
-        bridge_restore(bridge, entry);
-        log_info("VM %s: %s%s%s", discovered->name,
-                 vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
-                                                                 : VM_MODE_OBSERVED),
-                 discovered->channel[0] != '\0' ? "" : ", without a channel",
-                 discovered->hypervisor.origin != VMM_ORIGIN_NONE ? "" : ", without a monitor");
-        return entry;
-}
-
-static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
-        VmEntry *entry = bridge_find(bridge, discovered->name);
-
-        if (entry && (strcmp(entry->discovered.channel, discovered->channel) != 0 ||
-                      !vmm_address_equal(&entry->discovered.hypervisor, &discovered->hypervisor))) {
-                drop_vm(bridge, entry);
-                entry = NULL;
-        }
-        if (!entry)
-                entry = add_vm(bridge, discovered);
-        if (!entry)
-                return;
-        entry->discovered.policy = discovered->policy;
-        vm_set_policy(entry->vm, &discovered->policy);
-        entry->seen = true;
-}
-
-static int compare_entries(const VmEntry *a, const VmEntry *b) {
-        return strcmp(a->discovered.name, b->discovered.name);
-}
-
-static void on_discovered(const DiscoveredVm *vms, size_t n, void *userdata) {
-        Bridge *bridge = userdata;
-        VmEntry *entry, *next;
-
-        for (entry = bridge->vms; entry; entry = entry->hh.next)
-                entry->seen = false;
-        for (size_t i = 0; i < n; i++)
-                take_vm(bridge, &vms[i]);
-        HASH_ITER (hh, bridge->vms, entry, next) {
-                if (!entry->seen)
-                        drop_vm(bridge, entry);
-        }
-        HASH_SORT(bridge->vms, compare_entries);
-        bridge->walked = NULL;
-}
-
-static void walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata) {
-        Bridge *bridge = userdata;
-
-        for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
-                visit(entry->vm, visit_userdata);
-}
-
 static void want_round(void *userdata) {
         Bridge *bridge = userdata;
 
@@ -166,58 +71,6 @@ static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         if (slow)
                 discovery_rescan(bridge->discovery, false);
 }
-
-/* -- snapshots ------------------------------------------------------------------------------------- */
-
-static uint64_t now_monotonic(const Bridge *bridge) {
-        uint64_t now_usec;
-
-        (void) sd_event_now(bridge->env.event, CLOCK_MONOTONIC, &now_usec);
-        return now_usec;
-}
-
-static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
-        const Bridge *bridge = userdata;
-
-        *ret = (BridgeSnapshot){
-                .budget_bytes = bridge->ledger.budget_bytes,
-                .committed_bytes = bridge->ledger.committed_bytes,
-                .pool_bytes = bridge->env.round.pool_target_bytes,
-                .pool_level = bridge->env.round.level,
-                .n_waiting = bridge->env.round.n_waiting,
-                .pressed = bridge->env.pressed,
-                .n_vms = HASH_COUNT(bridge->vms),
-                .now_usec = now_monotonic(bridge),
-                .version = MEMTIDE_VERSION,
-        };
-}
-
-static bool snapshot_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
-        Bridge *bridge = userdata;
-        bool onward = bridge->walked && index >= bridge->walked_index;
-        VmEntry *entry = onward ? bridge->walked : bridge->vms;
-
-        for (size_t i = onward ? bridge->walked_index : 0; entry && i < index; i++)
-                entry = entry->hh.next;
-        if (!entry)
-                return false;
-        bridge->walked = entry;
-        bridge->walked_index = index;
-        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
-        return true;
-}
-
-static bool snapshot_vm_named(void *userdata, const char *name, VmSnapshot *ret) {
-        const Bridge *bridge = userdata;
-        const VmEntry *entry = bridge_find(bridge, name);
-
-        if (!entry)
-                return false;
-        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
-        return true;
-}
-
-/* -- life ------------------------------------------------------------------------------------------ */
 
 static int read_budget(const RootDir *root, const BridgeConfig *config, uint64_t *ret) {
         char budget[FORMAT_SIZE_MAX], host[FORMAT_SIZE_MAX];
@@ -277,12 +130,6 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
         apply_config(&bridge->env, config);
         bridge->env.session.report_interval_usec = config->report_interval_usec;
         bridge->env.session.stale_usec = 3 * config->report_interval_usec;
-        bridge->snapshots = (SnapshotSource){
-                .userdata = bridge,
-                .bridge = snapshot_bridge,
-                .vm_at = snapshot_vm_at,
-                .vm_named = snapshot_vm_named,
-        };
 }
 
 static int open_libvirt(Bridge *bridge, const BridgeConfig *config) {
@@ -317,6 +164,7 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         if (!bridge->runtime_dir)
                 return -ENOMEM;
         fill_env(bridge, event, options);
+        bridge_fill_snapshots(bridge);
         bridge_fill_control(bridge);
         r = read_budget(options->root, &options->config, &bridge->ledger.budget_bytes);
         if (r < 0)
@@ -328,7 +176,7 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
                             &(ArbitrationOptions){
                                     .env = &bridge->env,
                                     .pool_bytes = options->config.pool_bytes,
-                                    .walk = walk_vms,
+                                    .walk = bridge_walk_vms,
                                     .userdata = bridge,
                             },
                             &bridge->arbitration);
@@ -347,7 +195,7 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
                                   .defaults = {.mode = (VmMode) options->config.mode,
                                                .adopt = options->adopt},
                           },
-                          on_discovered, bridge, &bridge->discovery);
+                          bridge_take_vms, bridge, &bridge->discovery);
         if (r < 0)
                 return r;
 
@@ -360,19 +208,13 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
 }
 
 Bridge *bridge_free(Bridge *bridge) {
-        VmEntry *entry, *next;
-
         if (!bridge)
                 return NULL;
 
         (void) rounds_free(bridge->rounds);
         bridge->arbitration = arbitration_free(bridge->arbitration);
         (void) discovery_free(bridge->discovery);
-        HASH_ITER (hh, bridge->vms, entry, next) {
-                HASH_DEL(bridge->vms, entry);
-                (void) vm_free(entry->vm);
-                free(entry);
-        }
+        bridge_drop_vms(bridge);
         (void) domains_free(bridge->domains); /* after the VMs, which hold hands of it */
         (void) record_free(bridge->record);
         (void) sd_event_unref(bridge->env.event);
@@ -400,12 +242,6 @@ int bridge_reload(Bridge *bridge, const BridgeConfig *config) {
         for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
                 vm_reconfigured(entry->vm);
         return 0;
-}
-
-const SnapshotSource *bridge_snapshots(const Bridge *bridge) {
-        assert(bridge);
-
-        return &bridge->snapshots;
 }
 
 Record *bridge_record(const Bridge *bridge) {
