@@ -11,8 +11,9 @@ typedef struct Agent {
         int listener, fd; /* fd: -1 while nobody is connected */
         uint32_t session; /* 0: none */
         uint64_t sequence, start_nonce;
-        uint64_t used_bytes; /* what its programs want */
-        uint64_t resize_id;  /* that it knows of */
+        uint64_t used_bytes;       /* what its programs want */
+        uint64_t told_floor_bytes; /* in its last report */
+        uint64_t resize_id;        /* that it knows of */
         uint32_t resize_step;
         uint64_t resize_base;   /* its size when it heard of it */
         uint8_t slow_frame[64]; /* of a slowloris */

@@ -110,6 +110,7 @@ void agent_report(unsigned i) {
         if (atomic_load(&farm->walks))
                 walk(&agents[i]);
         message = agent_report_of(i);
+        agents[i].told_floor_bytes = message.report.floor_bytes;
         /* A step that is offered is judged by what was told before it: the command may be under way. */
         if (atomic_load(&vm->offered_bytes) == 0)
                 atomic_store(&vm->floor_bytes, message.report.floor_bytes);
@@ -166,6 +167,8 @@ void agent_offer(unsigned i, const MessageShrinkRequest *request) {
         agent->resize_id = request->id;
         agent->resize_step = request->step;
         agent->resize_base = total;
+        /* Of the last report, also of one that came while the step before this one was under way. */
+        atomic_store(&farm->vms[i].floor_bytes, agent->told_floor_bytes);
         atomic_store(&farm->vms[i].offered_bytes, bytes);
         (void) tell(i, &message);
 }
