@@ -253,6 +253,11 @@ int stream_write(Stream *stream, const uint8_t *data, size_t size) {
         return stream_update_events(stream);
 }
 
+int stream_fd(const Stream *stream) {
+        assert(stream);
+        return stream->fd;
+}
+
 size_t stream_pending(const Stream *stream) {
         assert(stream);
         return stream->n_output;

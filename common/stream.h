@@ -40,6 +40,9 @@ DEFINE_CLEANUP_FUNC(Stream, stream_free)
  */
 int stream_write(Stream *stream, const uint8_t *data, size_t size);
 
+/* Borrowed, as long as the stream is. */
+int stream_fd(const Stream *stream);
+
 /* Bytes accepted and not yet taken by the peer. */
 size_t stream_pending(const Stream *stream);
 

@@ -19,10 +19,7 @@ static int control_resize(void *userdata, const char *vm, uint64_t target_bytes,
 }
 
 static uint64_t until(const Bridge *bridge, uint64_t usec) {
-        uint64_t now_usec;
-
-        (void) sd_event_now(bridge->env.event, CLOCK_MONOTONIC, &now_usec);
-        return usec == UINT64_MAX ? USEC_INFINITY : u64_add(now_usec, usec);
+        return usec == UINT64_MAX ? USEC_INFINITY : u64_add(bridge_now(bridge), usec);
 }
 
 static int control_hold(void *userdata, const char *vm, uint64_t usec) {

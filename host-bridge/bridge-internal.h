@@ -6,6 +6,7 @@
  * bridge-control.c (what operators ask for).
  */
 
+#include <time.h>
 #include <uthash.h>
 
 #include "host-bridge/arbitration.h"
@@ -32,6 +33,9 @@ struct Bridge {
         Arbitration *arbitration;
         const RootDir *root;
         bool adopt;
+        FdStore *fd_store;
+        uint64_t
+                settle_usec; /* when what nobody has claimed in it is given up; USEC_INFINITY: that is done */
         char *runtime_dir;
         VmEntry *vms; /* hash by name */
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
@@ -40,6 +44,14 @@ struct Bridge {
         SnapshotSource snapshots;
         Control control;
 };
+
+/* Host monotonic, of the loop. */
+static inline uint64_t bridge_now(const Bridge *bridge) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(bridge->env.event, CLOCK_MONOTONIC, &now_usec);
+        return now_usec;
+}
 
 /* NULL: there is none. */
 VmEntry *bridge_find(const Bridge *bridge, const char *name);

@@ -3,16 +3,8 @@
 /* The bridge and its VMs as plain values, for whoever looks. */
 
 #include <assert.h>
-#include <time.h>
 
 #include "host-bridge/bridge-internal.h"
-
-static uint64_t now_monotonic(const Bridge *bridge) {
-        uint64_t now_usec;
-
-        (void) sd_event_now(bridge->env.event, CLOCK_MONOTONIC, &now_usec);
-        return now_usec;
-}
 
 static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
         const Bridge *bridge = userdata;
@@ -25,7 +17,7 @@ static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
                 .n_waiting = bridge->env.round.n_waiting,
                 .pressed = bridge->env.pressed,
                 .n_vms = HASH_COUNT(bridge->vms),
-                .now_usec = now_monotonic(bridge),
+                .now_usec = bridge_now(bridge),
                 .version = MEMTIDE_VERSION,
         };
 }
@@ -41,7 +33,7 @@ static bool snapshot_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
                 return false;
         bridge->walked = entry;
         bridge->walked_index = index;
-        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
+        vm_snapshot(entry->vm, bridge_now(bridge), ret);
         return true;
 }
 
@@ -51,7 +43,7 @@ static bool snapshot_vm_named(void *userdata, const char *name, VmSnapshot *ret)
 
         if (!entry)
                 return false;
-        vm_snapshot(entry->vm, now_monotonic(bridge), ret);
+        vm_snapshot(entry->vm, bridge_now(bridge), ret);
         return true;
 }
 

@@ -20,6 +20,7 @@ static void drop_vm(Bridge *bridge, VmEntry *entry) {
         log_info("VM %s: no more", entry->discovered.name);
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         bridge->walked = NULL;
+        fd_store_drop_channel(bridge->fd_store, entry->discovered.name);
         HASH_DEL(bridge->vms, entry);
         (void) vm_free(entry->vm);
         free(entry);

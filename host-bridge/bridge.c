@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/log.h"
 #include "common/parse.h"
@@ -16,6 +15,9 @@
 #include "host-bridge/vmm/vmm-qmp.h"
 
 #define RECORD_CAPACITY 4096U
+
+/* libvirt lists its domains only after a while. */
+#define SETTLE_USEC (60 * USEC_PER_SEC)
 
 static uint64_t next_id(void *userdata) {
         Bridge *bridge = userdata;
@@ -27,6 +29,18 @@ static void put_record(const Decision *decision, void *userdata) {
         Bridge *bridge = userdata;
 
         record_put(bridge->record, decision);
+}
+
+static int take_channel(const char *name, const char *path, void *userdata) {
+        const Bridge *bridge = userdata;
+
+        return fd_store_take_channel(bridge->fd_store, name, path);
+}
+
+static void keep_channel(const char *name, int fd, void *userdata) {
+        const Bridge *bridge = userdata;
+
+        fd_store_keep_channel(bridge->fd_store, name, fd);
 }
 
 static int open_vmm(const VmmAddress *address, const char *name, VmmOwner owner, void *userdata, Vmm **ret) {
@@ -70,6 +84,10 @@ static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         arbitration_run(bridge->arbitration, now_usec);
         if (slow)
                 discovery_rescan(bridge->discovery, false);
+        if (now_usec >= bridge->settle_usec) {
+                fd_store_settle(bridge->fd_store);
+                bridge->settle_usec = USEC_INFINITY;
+        }
 }
 
 static int read_budget(const RootDir *root, const BridgeConfig *config, uint64_t *ret) {
@@ -121,6 +139,8 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
                 .session = session_defaults,
                 .ledger = &bridge->ledger,
                 .open_vmm = open_vmm,
+                .take_channel = take_channel,
+                .keep_channel = keep_channel,
                 .next_id = next_id,
                 .record = put_record,
                 .want_round = want_round,
@@ -160,10 +180,12 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
                 return -ENOMEM;
         bridge->root = options->root;
         bridge->adopt = options->adopt;
+        bridge->fd_store = options->fd_store;
         bridge->runtime_dir = strdup(options->runtime_dir);
         if (!bridge->runtime_dir)
                 return -ENOMEM;
         fill_env(bridge, event, options);
+        bridge->settle_usec = u64_add(bridge_now(bridge), SETTLE_USEC);
         bridge_fill_snapshots(bridge);
         bridge_fill_control(bridge);
         r = read_budget(options->root, &options->config, &bridge->ledger.budget_bytes);

@@ -9,6 +9,7 @@
 #include "common/macro.h"
 #include "common/rootdir.h"
 #include "host-bridge/bridge-config.h"
+#include "host-bridge/fd-store.h"
 #include "host-bridge/surfaces/control.h"
 #include "host-bridge/surfaces/record.h"
 #include "host-bridge/surfaces/snapshot.h"
@@ -20,6 +21,7 @@ typedef struct BridgeOptions {
         const char *runtime_dir; /* a real path; discovery folder is vms/ below it; both must exist */
         const char *policy_dir;  /* vm.d, below root */
         bool adopt;
+        FdStore *fd_store; /* borrowed, and lives as long as the bridge */
         BridgeConfig config;
 } BridgeOptions;
 

@@ -202,18 +202,23 @@ static const char *system_bus_path(const Setup *setup) {
 }
 
 static int serve(sd_event *event, Setup *setup) {
+        _cleanup_(fd_store_freep) FdStore *fd_store = NULL;
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
         char socket_path[4096], audit[4096];
         Running running = {.setup = setup};
         int r;
 
+        r = fd_store_new(&fd_store);
+        if (r < 0)
+                return log_error_errno(r, "Could not look at what the service manager hands over: %m");
         r = bridge_new(event,
                        &(BridgeOptions){
                                .root = setup->root,
                                .runtime_dir = setup->options.runtime_dir,
                                .policy_dir = setup->policy_dir,
                                .adopt = setup->options.adopt,
+                               .fd_store = fd_store,
                                .config = setup->config,
                        },
                        &bridge);

@@ -18,6 +18,7 @@ struct Session {
         sd_event_source *resume; /* reading goes on */
         char *path;
         Stream *stream;
+        int adopted_fd;                      /* the first connection; -EBADF: it is made here */
         uint64_t retry_usec, handshake_usec; /* the next waits */
         FrameDecoder *decoder;               /* of a frame that has come in part; NULL: none has */
         FrameCounters frames;

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/log.h"
@@ -86,8 +87,15 @@ int session_write(Session *session, Message *message, uint32_t id) {
         return 0;
 }
 
-static void disconnect(Session *session) {
+/* For every copy of the connection: QEMU would not serve the next one while the service manager still has this one. */
+static void hang_up(Session *session) {
+        if (session->stream)
+                (void) shutdown(stream_fd(session->stream), SHUT_RDWR);
         session->stream = stream_free(session->stream);
+}
+
+static void disconnect(Session *session) {
+        hang_up(session);
         session->resume = sd_event_source_disable_unref(session->resume);
         arm(session->timer, session->retry_usec);
         session->retry_usec = u64_min(session->retry_usec * 2, session->options.retry_max_usec);
@@ -148,7 +156,7 @@ static int session_connect(Session *session) {
         static const uint8_t delimiter = 0;
         int r, fd;
 
-        fd = stream_connect_unix(session->path);
+        fd = session->adopted_fd >= 0 ? TAKE_FD(session->adopted_fd) : stream_connect_unix(session->path);
         if (fd < 0)
                 return fd;
         r = stream_new(session->event, fd, OUTPUT_MAX, READ_BUDGET, on_bytes, session, &session->stream);
@@ -165,6 +173,7 @@ static int session_connect(Session *session) {
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Session *session = userdata;
+        bool anew = !session->stream && session->adopted_fd < 0;
         int r;
 
         if (session->stream)
@@ -174,6 +183,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         /* -ENOBUFS: the guest's port is closed and its buffer full of our asking; it will find that. */
         if (r < 0 && r != -ENOBUFS)
                 disconnect(session);
+        else if (anew)
+                (void) session_tell(session, &(SessionEvent){.kind = SESSION_CONNECTED,
+                                                             .fd = stream_fd(session->stream),
+                                                             .now_usec = loop_now(session)});
         return 0;
 }
 
@@ -195,6 +208,7 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
                 .options = *options,
                 .event = sd_event_ref(event),
                 .path = strdup(path),
+                .adopted_fd = -EBADF,
                 .retry_usec = options->retry_min_usec,
                 .handshake_usec = options->handshake_timeout_usec,
                 .messages = token_bucket(options->messages_per_sec, options->messages_per_sec * 2),
@@ -223,12 +237,21 @@ Session *session_free(Session *session) {
                 *session->freed = true;
         (void) sd_event_source_disable_unref(session->timer);
         (void) sd_event_source_disable_unref(session->resume);
-        (void) stream_free(session->stream);
+        (void) stream_free(session->stream); /* and not hung up: the next bridge may go on with it */
+        (void) safe_close(session->adopted_fd);
         (void) sd_event_unref(session->event);
         session_drop_partial(session);
         free(session->path);
         free(session);
         return NULL;
+}
+
+void session_adopt(Session *session, int fd) {
+        assert(session);
+        assert(fd >= 0);
+        assert(session->adopted_fd < 0 && !session->stream);
+
+        session->adopted_fd = fd;
 }
 
 int session_send(Session *session, Message *message) {

@@ -31,14 +31,16 @@ typedef struct SessionOptions {
 extern const SessionOptions session_defaults;
 
 typedef enum SessionEventKind {
-        SESSION_OPENED,  /* message: the Hello. A new session, also while another one was open */
-        SESSION_MESSAGE, /* message: validated, of this session, in sequence, and fresh if it is a Report */
-        SESSION_CLOSED,  /* the agent can not be heard any more; retried */
+        SESSION_CONNECTED, /* fd: to the channel's socket, anew; nobody has been heard yet */
+        SESSION_OPENED,    /* message: the Hello. A new session, also while another one was open */
+        SESSION_MESSAGE,   /* message: validated, of this session, in sequence, and fresh if it is a Report */
+        SESSION_CLOSED,    /* the agent can not be heard any more; retried */
 } SessionEventKind;
 
 typedef struct SessionEvent {
         SessionEventKind kind;
         const Message *message; /* borrowed for the call */
+        int fd;                 /* borrowed as long as the connection lives */
         uint64_t now_usec;      /* host: when it arrived */
 } SessionEvent;
 
@@ -57,6 +59,9 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
                 void *userdata, Session **ret);
 Session *session_free(Session *session);
 DEFINE_CLEANUP_FUNC(Session, session_free)
+
+/* Before the loop runs: goes on with this connection in place of a new one. Takes over fd. */
+void session_adopt(Session *session, int fd);
 
 /*
  * Sends body (type and union are the caller's; the envelope is filled in here).

@@ -287,6 +287,11 @@ void vm_on_session(Session *session, const SessionEvent *event, void *userdata) 
 
         switch (event->kind) {
 
+        case SESSION_CONNECTED:
+                if (vm->env->keep_channel)
+                        vm->env->keep_channel(vm->name, event->fd, vm->env->userdata);
+                return;
+
         case SESSION_OPENED:
                 on_opened(vm, &event->message->hello);
                 return;

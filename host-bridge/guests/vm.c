@@ -30,6 +30,19 @@ uint64_t vm_now(void) {
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
 }
 
+static int open_channel(Vm *vm, const char *path) {
+        const VmEnv *env = vm->env;
+        int r, fd;
+
+        r = session_new(env->event, path, &env->session, vm_on_session, vm, &vm->session);
+        if (r < 0)
+                return r;
+        fd = env->take_channel ? env->take_channel(vm->name, path, env->userdata) : -ENOENT;
+        if (fd >= 0)
+                session_adopt(vm->session, fd);
+        return 0;
+}
+
 int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *channel_path,
            const VmmAddress *address, Vm **ret) {
         _cleanup_(vm_freep) Vm *vm = NULL;
@@ -56,7 +69,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
                 return r;
 
         if (channel_path) {
-                r = session_new(env->event, channel_path, &env->session, vm_on_session, vm, &vm->session);
+                r = open_channel(vm, channel_path);
                 if (r < 0)
                         return r;
         }

@@ -44,6 +44,12 @@ typedef struct VmEnv {
         /* A hand on the hypervisor at address, for the VM name. Returns 0 or -errno. */
         int (*open_vmm)(const VmmAddress *address, const char *name, VmmOwner owner, void *userdata,
                         Vmm **ret);
+        /*
+         * A connection to the channel of name at path that was kept over a restart, as fd_store_take_channel(), and a new
+         * one to keep. NULL: nobody keeps any.
+         */
+        int (*take_channel)(const char *name, const char *path, void *userdata);
+        void (*keep_channel)(const char *name, int fd, void *userdata);
         /* A fresh decision id, and a place for decisions: new, or the same one changed. */
         uint64_t (*next_id)(void *userdata);
         void (*record)(const Decision *decision, void *userdata);

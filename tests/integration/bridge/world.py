@@ -135,6 +135,9 @@ class World:
         self.ctl_path = build / "host-bridge" / "memtidectl"
         self.process: subprocess.Popen[bytes] | None = None
         self.vms: dict[str, Vm] = {}
+        self.launcher: list[str] = []  # goes before the bridge's command
+        self.environment: dict[str, str] = {}
+        self.fds: tuple[int, ...] = ()  # that it inherits
 
     def __enter__(self) -> World:
         return self
@@ -160,9 +163,10 @@ class World:
             arguments = ("--adopt",)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.bridge_path, "--config", self.config, "--runtime-dir", self.runtime, "--log-target=stderr",
+                [*self.launcher, self.bridge_path, "--config", self.config, "--runtime-dir", self.runtime, "--log-target=stderr",
                  "--log-level=debug", *arguments], stdout=log, stderr=log,
-                env={**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+                pass_fds=self.fds,
+                env={**os.environ, **self.environment, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
         self.wait(lambda: (self.runtime / "bridge.sock").exists(), "the control socket")
         return self
 
