@@ -106,6 +106,32 @@ int rootdir_opendir(const RootDir *root, const char *path, DIR **ret) {
         return 0;
 }
 
+/* readdir() would take 32 KiB of heap for as long as it takes. */
+int rootdir_list(const RootDir *root, const char *path, RootDirEach each, void *userdata) {
+        _Alignas(struct dirent64) char buffer[4096];
+        _cleanup_close_ int fd = -EBADF;
+
+        assert(each);
+
+        fd = rootdir_open(root, path, O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+                return fd;
+
+        for (;;) {
+                ssize_t n = getdents64(fd, buffer, sizeof(buffer));
+
+                if (n <= 0)
+                        return n < 0 ? -errno : 0;
+                for (const char *p = buffer; p < buffer + n; p += ((const struct dirent64 *) p)->d_reclen) {
+                        const struct dirent64 *entry = (const struct dirent64 *) p;
+                        int r = each(entry->d_name, entry->d_ino, userdata);
+
+                        if (r != 0)
+                                return r;
+                }
+        }
+}
+
 ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
         size_t length = 0;
 

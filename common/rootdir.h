@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/macro.h"
@@ -32,6 +33,13 @@ static inline void closedirp(DIR **dir) {
         if (*dir)
                 (void) closedir(*dir);
 }
+
+/*
+ * Calls each() for every entry of a folder, in the kernel's own order, until it returns something other than 0. Nothing
+ * is allocated. Returns what each() did, 0, or -errno.
+ */
+typedef int (*RootDirEach)(const char *name, uint64_t inode, void *userdata);
+int rootdir_list(const RootDir *root, const char *path, RootDirEach each, void *userdata);
 
 /*
  * Reads a small virtual file whole and NUL-terminates it.

@@ -106,63 +106,28 @@ int block_number_from_name(const char *name, uint64_t *ret) {
         return 0;
 }
 
-static int compare_entries(const void *a, const void *b) {
-        const BlockEntry *x = a, *y = b;
+typedef struct Listing {
+        BlockEach each;
+        void *userdata;
+} Listing;
 
-        return x->number < y->number ? -1 : x->number > y->number;
+/* The inode of a sysfs folder is drawn anew each time the folder is made. */
+static int list_name(const char *name, uint64_t inode, void *userdata) {
+        const Listing *listing = userdata;
+        BlockEntry entry = {.identity = inode};
+
+        if (block_number_from_name(name, &entry.number) < 0)
+                return 0;
+        return listing->each(&entry, listing->userdata);
 }
 
-static int append_entry(BlockEntry **entries, size_t *n, size_t *n_allocated, BlockEntry entry) {
-        if (*n == *n_allocated) {
-                size_t grown = *n_allocated > 0 ? *n_allocated * 2 : 64;
-                BlockEntry *p = reallocarray(*entries, grown, sizeof(*p));
-
-                if (!p)
-                        return -ENOMEM;
-                *entries = p;
-                *n_allocated = grown;
-        }
-        (*entries)[(*n)++] = entry;
-        return 0;
-}
-
-int block_enumerate(const RootDir *root, BlockEntry **ret_entries, size_t *ret_n) {
-        _cleanup_(closedirp) DIR *dir = NULL;
-        _cleanup_free_ BlockEntry *entries = NULL;
-        size_t n = 0, n_allocated = 0;
-        int r;
+int block_list(const RootDir *root, BlockEach each, void *userdata) {
+        Listing listing = {each, userdata};
 
         assert(root);
-        assert(ret_entries);
-        assert(ret_n);
+        assert(each);
 
-        r = rootdir_opendir(root, BLOCK_FOLDER, &dir);
-        if (r < 0)
-                return r;
-
-        for (;;) {
-                struct dirent *dirent;
-                uint64_t number;
-
-                errno = 0;
-                dirent = readdir(dir);
-                if (!dirent && errno > 0)
-                        return -errno;
-                if (!dirent)
-                        break;
-                if (block_number_from_name(dirent->d_name, &number) < 0)
-                        continue;
-                /* The inode of a sysfs folder is drawn anew each time the folder is made. */
-                r = append_entry(&entries, &n, &n_allocated, (BlockEntry){number, dirent->d_ino});
-                if (r < 0)
-                        return r;
-        }
-
-        if (n > 0)
-                qsort(entries, n, sizeof(*entries), compare_entries);
-        *ret_entries = TAKE_PTR(entries);
-        *ret_n = n;
-        return 0;
+        return rootdir_list(root, BLOCK_FOLDER, list_name, &listing);
 }
 
 int block_identity_read(const RootDir *root, uint64_t number, uint64_t *ret) {

@@ -34,8 +34,12 @@ int block_size_read(const RootDir *root, uint64_t *ret_bytes);
 /* "memory12" to 12; strict. Returns 0 or -EINVAL. */
 int block_number_from_name(const char *name, uint64_t *ret);
 
-/* All blocks, lowest first, in an array that the caller frees. Returns 0 or -errno. */
-int block_enumerate(const RootDir *root, BlockEntry **ret_entries, size_t *ret_n);
+/*
+ * Calls each() for all blocks, in no order, until it returns something other than 0. Nothing is allocated. Returns what
+ * each() did, 0, or -errno.
+ */
+typedef int (*BlockEach)(const BlockEntry *entry, void *userdata);
+int block_list(const RootDir *root, BlockEach each, void *userdata);
 
 /* Identity of one block. Returns 0, -ENOENT if it is gone, or -errno. */
 int block_identity_read(const RootDir *root, uint64_t number, uint64_t *ret);

@@ -102,14 +102,47 @@ int block_onliner_hint(BlockOnliner *onliner, uint64_t number, uint64_t now_usec
         return 0;
 }
 
+typedef struct Listing {
+        BlockTable *table;
+        BlockEntry *fresh; /* that are not known, or were others */
+        size_t n_fresh, n_allocated;
+} Listing;
+
+static int on_listed(const BlockEntry *entry, void *userdata) {
+        Listing *listing = userdata;
+        BlockRecord *record = block_table_find(listing->table, entry->number);
+
+        if (record && record->identity == entry->identity) {
+                record->listed = true;
+                return 0;
+        }
+
+        if (listing->n_fresh == listing->n_allocated) {
+                size_t grown = listing->n_allocated > 0 ? listing->n_allocated * 2 : 64;
+                BlockEntry *p = reallocarray(listing->fresh, grown, sizeof(*p));
+
+                if (!p)
+                        return -ENOMEM;
+                listing->fresh = p;
+                listing->n_allocated = grown;
+        }
+        listing->fresh[listing->n_fresh++] = *entry;
+        return 0;
+}
+
+static int compare_entries(const void *a, const void *b) {
+        const BlockEntry *x = a, *y = b;
+
+        return x->number < y->number ? -1 : x->number > y->number;
+}
+
 /* Whatever is known and not listed, or listed as another, is gone. */
-static void forget_unlisted(BlockOnliner *onliner, const BlockEntry *entries, size_t n) {
-        for (size_t i = 0, j = 0; i < onliner->table.n;) {
+static void forget_unlisted(BlockOnliner *onliner) {
+        for (size_t i = 0; i < onliner->table.n;) {
                 BlockRecord *record = &onliner->table.records[i];
 
-                while (j < n && entries[j].number < record->number)
-                        j++;
-                if (j < n && entries[j].number == record->number && entries[j].identity == record->identity) {
+                if (record->listed) {
+                        record->listed = false;
                         block_table_mark(&onliner->table, record);
                         i++;
                 } else
@@ -117,9 +150,23 @@ static void forget_unlisted(BlockOnliner *onliner, const BlockEntry *entries, si
         }
 }
 
+/* Lowest first: each is then an append, nearly always. */
+static int add_fresh(BlockOnliner *onliner, Listing *listing, uint64_t now_usec) {
+        if (listing->n_fresh > 0)
+                qsort(listing->fresh, listing->n_fresh, sizeof(*listing->fresh), compare_entries);
+        for (size_t i = 0; i < listing->n_fresh; i++) {
+                const BlockEntry *entry = &listing->fresh[i];
+
+                if (!block_table_find(&onliner->table, entry->number) &&
+                    !block_table_insert(&onliner->table, entry->number, entry->identity, now_usec))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* Allocates only where a block has come: most rescans find what is known already. */
 int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec) {
-        _cleanup_free_ BlockEntry *entries = NULL;
-        size_t n;
+        Listing listing = {.table = &onliner->table};
         int r;
 
         assert(onliner);
@@ -128,16 +175,15 @@ int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec) {
         if (r < 0) /* kernels before 4.7 have no such file, and do not online */
                 (void) log_debug_errno(r, "Cannot read the kernel's policy of onlining: %m");
 
-        r = block_enumerate(onliner->root, &entries, &n);
-        if (r < 0)
-                return r;
-
-        forget_unlisted(onliner, entries, n);
-        for (size_t i = 0; i < n; i++)
-                if (!block_table_find(&onliner->table, entries[i].number) &&
-                    !block_table_insert(&onliner->table, entries[i].number, entries[i].identity, now_usec))
-                        return -ENOMEM;
-        return 0;
+        for (size_t i = 0; i < onliner->table.n; i++)
+                onliner->table.records[i].listed = false; /* by one that failed midway */
+        r = block_list(onliner->root, on_listed, &listing);
+        if (r >= 0) {
+                forget_unlisted(onliner);
+                r = add_fresh(onliner, &listing, now_usec);
+        }
+        free(listing.fresh);
+        return r;
 }
 
 uint64_t block_onliner_retry_usec(const BlockOnliner *onliner) {

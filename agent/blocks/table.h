@@ -18,6 +18,7 @@ typedef struct BlockRecord {
         BlockState state;
         BlockKind kind;
         bool look;           /* to be looked at */
+        bool listed;         /* by the rescan under way */
         bool read;           /* state has been read once */
         bool kind_known;     /* kind is not OTHER for want of a link that is still to come */
         bool told;           /* BLOCK_SEEN, or need not be */

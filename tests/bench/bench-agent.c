@@ -9,7 +9,8 @@
  * A loop of our own around sampler_read() and wire_encode() would be simpler, and would leave out the event loop, the
  * timer and the port, which are a good part of the cost.
  *
- * bench-agent SAMPLES WARM PAUSE_USEC calm|full: prints one line of JSON about the samples after the first WARM.
+ * bench-agent SAMPLES WARM PAUSE_USEC calm|full [RESCAN_USEC [stacks]]: prints one line of JSON about the samples after the
+ * first WARM, and, asked to, whence each allocation among them came.
  */
 
 #include <errno.h>
@@ -28,8 +29,8 @@
 
 typedef struct Bench {
         Agent *agent;
-        uint64_t samples, warm, pause_usec; /* as asked for */
-        bool full;
+        uint64_t samples, warm, pause_usec, rescan_usec; /* as asked for; rescan: 0 = as the agent does */
+        bool full, stacks;
         uint64_t done; /* with a host that listens */
         uint64_t vmstat_reads;
         Measure begin, end;
@@ -51,6 +52,9 @@ static int bench_on_timer(sd_event_source *source, uint64_t usec, void *userdata
         bench->vmstat_reads += bench->done > bench->warm && agent->snapshot.has & SNAPSHOT_HAS_VMSTAT;
 
         if (bench->done == bench->warm) {
+                if (bench->stacks)
+                        allocations_show();
+                (void) measure_take(); /* faults its own text in */
                 bench->begin = measure_take();
                 bench->allocations_begin = allocations_count();
         }
@@ -62,13 +66,27 @@ static int bench_on_timer(sd_event_source *source, uint64_t usec, void *userdata
         return sd_event_source_set_time(source, agent->snapshot.now_usec + bench->pause_usec);
 }
 
-/* A source of our own would be a turn of the loop of its own, and be counted with the agent's. */
+/*
+ * A source of our own would be a turn of the loop of its own, and be counted with the agent's. Behind all others: back to
+ * back it is always due, and what has a lower priority would never come.
+ */
 static int bench_take_timer(Bench *bench) {
         Agent *agent = bench->agent;
+        int r;
 
         agent->sample_timer = sd_event_source_disable_unref(agent->sample_timer);
-        return sd_event_add_time(agent->event, &agent->sample_timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
-                                 bench_on_timer, bench);
+        r = sd_event_add_time(agent->event, &agent->sample_timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
+                              bench_on_timer, bench);
+        return r < 0 ? r : sd_event_source_set_priority(agent->sample_timer, SD_EVENT_PRIORITY_IDLE);
+}
+
+/* Memory blocks are looked over as often as a run of days does it. */
+static void bench_rescan(Bench *bench) {
+        BlockServiceConfig blocks = agent_blocks_config(bench->agent);
+
+        blocks.rescan_usec = bench->rescan_usec;
+        if (bench->agent->blocks && bench->rescan_usec > 0)
+                block_service_configure(bench->agent->blocks, &blocks);
 }
 
 static void bench_print(const Bench *bench) {
@@ -103,8 +121,15 @@ static int run(Bench *bench, const char *port) {
                 return r;
 
         bench->agent = agent;
+        bench_rescan(bench);
         r = bench_take_timer(bench);
         return r < 0 ? r : agent_run(agent);
+}
+
+static bool arguments_are_valid(int argc, char **argv) {
+        if (argc < 5 || argc > 7 || (argc == 7 && strcmp(argv[6], "stacks") != 0))
+                return false;
+        return strcmp(argv[4], "calm") == 0 || strcmp(argv[4], "full") == 0;
 }
 
 int main(int argc, char **argv) {
@@ -112,14 +137,18 @@ int main(int argc, char **argv) {
         Bench bench = {0};
         int r;
 
-        if (argc != 5 || (strcmp(argv[4], "calm") != 0 && strcmp(argv[4], "full") != 0)) {
-                fprintf(stderr, "usage: bench-agent SAMPLES WARM PAUSE_USEC calm|full\n");
+        if (!arguments_are_valid(argc, argv)) {
+                fprintf(stderr,
+                        "usage: bench-agent SAMPLES WARM PAUSE_USEC calm|full [RESCAN_USEC [stacks]]\n");
                 return 2;
         }
         bench.samples = measure_argument(argv[1]);
         bench.warm = measure_argument(argv[2]) + 1;
         bench.pause_usec = measure_argument(argv[3]);
         bench.full = strcmp(argv[4], "full") == 0;
+        if (argc > 5)
+                bench.rescan_usec = measure_argument(argv[5]);
+        bench.stacks = argc == 7;
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
         if (!mkdtemp(folder))

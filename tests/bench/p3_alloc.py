@@ -9,11 +9,12 @@ from tests.bench.settings import Settings
 NAME = "p3-alloc"
 PEERS = ("earlyoom",)
 WARM = 10_000
+RESCAN_USEC = 1_000_000  # scores of looks over all memory blocks in one run
 
 
 def run(settings: Settings) -> list[Result]:
     settings.say(f"{settings.samples} samples, back to back")
-    ours = peers.agent(settings, settings.samples, min(WARM, settings.samples), 0, "full")
+    ours = peers.agent(settings, settings.samples, min(WARM, settings.samples), 0, "full", RESCAN_USEC)
     theirs = peers.earlyoom(settings, min(settings.samples, 20_000), 1000, 0)
     settings.say(f"earlyoom in {theirs['samples']}: {theirs['allocations']} allocations, "
                  f"{theirs['major_faults']} major faults")

@@ -33,9 +33,12 @@ def last_json(command: list[str | Path], timeout: float, env: dict[str, str] | N
     return dict(json.loads(lines[-1]))
 
 
-def agent(settings: Settings, samples: int, warm: int, pause_usec: int, look: str) -> dict[str, Any]:
-    """look: "calm", what the agent itself chooses to read, or "full", vmstat and io pressure each time."""
-    return last_json([settings.bench_program("bench-agent"), str(samples), str(warm), str(pause_usec), look],
+def agent(settings: Settings, samples: int, warm: int, pause_usec: int, look: str, rescan_usec: int = 0) -> dict[str, Any]:
+    """
+    look: "calm", what the agent itself chooses to read, or "full", vmstat and io pressure each time.
+    rescan_usec: how often all memory blocks are looked over, 0 = as the agent does.
+    """
+    return last_json([settings.bench_program("bench-agent"), str(samples), str(warm), str(pause_usec), look, str(rescan_usec)],
                      _patience_s(samples + warm, pause_usec))
 
 

@@ -80,21 +80,43 @@ static void test_block_size(void **state) {
         }
 }
 
-static void test_no_hotplug(void **state) {
-        _cleanup_(tree_freep) Tree *tree = tree_new(NULL);
-        BlockEntry *entries;
-        uint64_t bytes;
-        size_t n;
+typedef struct Listed {
+        uint64_t numbers[512];
+        size_t n, stop_after;
+        uint64_t identity_of_4;
+} Listed;
 
-        assert_int_equal(block_size_read(tree->root, &bytes), -ENOENT);
-        assert_int_equal(block_enumerate(tree->root, &entries, &n), -ENOENT);
+static int on_listed(const BlockEntry *entry, void *userdata) {
+        Listed *listed = userdata;
+
+        assert_true(listed->n < ELEMENTSOF(listed->numbers));
+        listed->numbers[listed->n++] = entry->number;
+        if (entry->number == 4)
+                listed->identity_of_4 = entry->identity;
+        return listed->n == listed->stop_after ? -ECANCELED : 0;
 }
 
-static void test_enumerate(void **state) {
+static unsigned times_listed(const Listed *listed, uint64_t number) {
+        unsigned times = 0;
+
+        for (size_t i = 0; i < listed->n; i++)
+                times += listed->numbers[i] == number;
+        return times;
+}
+
+static void test_no_hotplug(void **state) {
         _cleanup_(tree_freep) Tree *tree = tree_new(NULL);
-        _cleanup_free_ BlockEntry *entries = NULL;
+        Listed listed = {0};
+        uint64_t bytes;
+
+        assert_int_equal(block_size_read(tree->root, &bytes), -ENOENT);
+        assert_int_equal(block_list(tree->root, on_listed, &listed), -ENOENT);
+}
+
+static void test_list(void **state) {
+        _cleanup_(tree_freep) Tree *tree = tree_new(NULL);
+        Listed listed = {.stop_after = SIZE_MAX};
         uint64_t identity;
-        size_t n;
 
         fake_kernel_reset(tree);
         for (unsigned number = 0; number < 300; number += number % 3 + 1) /* gaps */
@@ -103,15 +125,18 @@ static void test_enumerate(void **state) {
         tree_write(tree, BLOCK_FOLDER "/memory99999999999/power/control", "auto\n");
         tree_write(tree, BLOCK_FOLDER "/block_size_bytes", "8000000\n");
 
-        assert_int_equal(block_enumerate(tree->root, &entries, &n), 0);
-        assert_int_equal(n, 201); /* 0, 1, 3, 4, 6, ... and 99999999999 */
-        for (size_t i = 1; i < n; i++)
-                assert_true(entries[i - 1].number < entries[i].number);
-        assert_int_equal(entries[n - 1].number, UINT64_C(99999999999));
+        assert_int_equal(block_list(tree->root, on_listed, &listed), 0);
+        assert_int_equal(listed.n, 201); /* 0, 1, 3, 4, 6, ... and 99999999999 */
+        for (uint64_t number = 0; number < 300; number += number % 3 + 1)
+                assert_int_equal(times_listed(&listed, number), 1);
+        assert_int_equal(times_listed(&listed, UINT64_C(99999999999)), 1);
         assert_int_equal(block_identity_read(tree->root, 4, &identity), 0);
-        assert_int_equal(entries[3].number, 4);
-        assert_int_equal(entries[3].identity, identity);
+        assert_int_equal(listed.identity_of_4, identity);
         assert_int_equal(block_identity_read(tree->root, 2, &identity), -ENOENT);
+
+        listed = (Listed){.stop_after = 150};
+        assert_int_equal(block_list(tree->root, on_listed, &listed), -ECANCELED);
+        assert_int_equal(listed.n, 150);
 }
 
 static void test_states(void **state) {
@@ -380,7 +405,7 @@ static void test_kernel_onlines(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_names),           cmocka_unit_test(test_block_size),
-                cmocka_unit_test(test_no_hotplug),      cmocka_unit_test(test_enumerate),
+                cmocka_unit_test(test_no_hotplug),      cmocka_unit_test(test_list),
                 cmocka_unit_test(test_states),          cmocka_unit_test(test_zones),
                 cmocka_unit_test(test_kinds_of_debian), cmocka_unit_test(test_hidden_iomem),
                 cmocka_unit_test(test_iomem_texts),     cmocka_unit_test(test_online),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -151,6 +152,57 @@ static void test_read_in_pieces(void **state) {
         assert_int_equal(buffer[length - 1], '\n');
 }
 
+typedef struct Listed {
+        unsigned n, stop_after;
+        bool right_inode;
+        unsigned seen[200];
+} Listed;
+
+static int on_name(const char *name, uint64_t inode, void *userdata) {
+        Listed *listed = userdata;
+        unsigned i;
+
+        listed->n++;
+        if (sscanf(name, "a-name-that-fills-the-buffer-%u", &i) == 1)
+                listed->seen[i]++;
+        if (strcmp(name, "line") == 0) {
+                struct stat st;
+                char path[256];
+
+                (void) snprintf(path, sizeof(path), "%s/line", scratch);
+                listed->right_inode = stat(path, &st) == 0 && st.st_ino == inode;
+        }
+        return listed->n == listed->stop_after ? 7 : 0;
+}
+
+/* More than one system call brings. */
+static void test_list(void **state) {
+        Listed listed = {0};
+        RootDir *root = *state;
+        char name[64];
+
+        for (unsigned i = 0; i < ELEMENTSOF(listed.seen); i++) {
+                (void) snprintf(name, sizeof(name), "a-name-that-fills-the-buffer-%u", i);
+                write_file(name, "");
+        }
+        assert_int_equal(rootdir_list(root, ".", on_name, &listed), 0);
+        assert_int_equal(listed.n, ELEMENTSOF(listed.seen) + 6); /* four files, "." and ".." */
+        assert_true(listed.right_inode);
+        for (unsigned i = 0; i < ELEMENTSOF(listed.seen); i++)
+                assert_int_equal(listed.seen[i], 1);
+
+        listed = (Listed){.stop_after = 20};
+        assert_int_equal(rootdir_list(root, ".", on_name, &listed), 7);
+        assert_int_equal(listed.n, 20);
+        assert_int_equal(rootdir_list(root, "missing", on_name, &listed), -ENOENT);
+        assert_int_equal(rootdir_list(root, "line", on_name, &listed), -ENOTDIR);
+
+        for (unsigned i = 0; i < ELEMENTSOF(listed.seen); i++) {
+                (void) snprintf(name, sizeof(name), "%s/a-name-that-fills-the-buffer-%u", scratch, i);
+                assert_int_equal(unlink(name), 0);
+        }
+}
+
 static void test_write(void **state) {
         char buffer[64];
 
@@ -177,6 +229,7 @@ int main(void) {
                 cmocka_unit_test(test_read),
                 cmocka_unit_test(test_pread_starts_over),
                 cmocka_unit_test(test_read_in_pieces),
+                cmocka_unit_test(test_list),
                 cmocka_unit_test(test_write),
                 cmocka_unit_test(test_write_errors),
         };
