@@ -94,6 +94,7 @@ static ReportInput agent_report_input(const Agent *agent) {
                 .plug_budget_bytes = demand_plug_budget_bytes(&agent->snapshot),
                 .interval_usec = agent_report_interval_usec(agent),
                 .frames_dropped = channel_frames_dropped(agent->channel),
+                .frames_void = channel_frames_void(agent->channel),
         };
 
         if (agent->blocks)

@@ -141,6 +141,7 @@ static void agent_fill_status(Status *ret, void *userdata) {
                 .ask = agent->ask,
         };
         memcpy(ret->missing, hello.missing, sizeof(ret->missing));
+        memcpy(ret->n_refused, channel_counters(agent->channel)->n_refused, sizeof(ret->n_refused));
         memcpy(ret->kernel_release, hello.kernel_release, sizeof(ret->kernel_release));
         memcpy(ret->bridge_version, agent->bridge_version, sizeof(ret->bridge_version));
 }

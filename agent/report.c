@@ -81,6 +81,7 @@ Message report_make(const ReportInput *input) {
                                 .interval_usec = u64_clamp(input->interval_usec, REPORT_INTERVAL_LEAST_USEC,
                                                            REPORT_INTERVAL_MOST_USEC),
                                 .frames_dropped = input->frames_dropped,
+                                .frames_void = input->frames_void,
                         },
         };
         fill_memory(&message.report, input->snapshot);

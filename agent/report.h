@@ -16,7 +16,7 @@ typedef struct ReportInput {
         unsigned blocks_online, blocks_offline;
         uint64_t plug_budget_bytes;
         uint64_t interval_usec; /* the next report is due within this */
-        uint64_t frames_dropped;
+        uint64_t frames_dropped, frames_void;
 } ReportInput;
 
 /* Each returns a whole message of which only session and sequence are missing, within the ranges of the wire. */

@@ -41,6 +41,8 @@ static const char *kind_name(unsigned value) {
 #define STATUS(name, member, reading)                                                                        \
         { name, reading, offsetof(Status, member), NULL }
 #define REPORT(name, reading) STATUS(#name, report.name, reading)
+#define REFUSED(name, why)    STATUS(name, n_refused[why], READ_U64)
+static_assert(REFUSAL_REASON_MAX == REFUSAL_REPEATED + 1, "every refusal has a row");
 
 static const FieldRow status_rows[] = {
         STATUS("kernel_release", kernel_release, READ_TEXT),
@@ -74,6 +76,17 @@ static const FieldRow status_rows[] = {
         REPORT(blocks_offline, READ_UNSIGNED),
         STATUS("actuator_delay_usec", delay_usec, READ_U64),
         REPORT(frames_dropped, READ_U64),
+        REPORT(frames_void, READ_U64),
+        REFUSED("refused_margin", REFUSAL_MARGIN),
+        REFUSED("refused_not_freed", REFUSAL_NOT_FREED),
+        REFUSED("refused_pressure", REFUSAL_PRESSURE),
+        REFUSED("refused_unsettled", REFUSAL_UNSETTLED),
+        REFUSED("refused_held", REFUSAL_HELD),
+        REFUSED("refused_floor", REFUSAL_FLOOR),
+        REFUSED("refused_expired", REFUSAL_EXPIRED),
+        REFUSED("refused_invalid", REFUSAL_INVALID),
+        REFUSED("refused_unsupported", REFUSAL_UNSUPPORTED),
+        REFUSED("refused_repeated", REFUSAL_REPEATED),
         {"asked_by", READ_NAME, offsetof(Status, ask.by), asker_name},
         STATUS("asked_id", ask.id, READ_U64),
         STATUS("asked_bytes", ask.bytes, READ_U64),

@@ -49,9 +49,10 @@ typedef struct Status {
         bool balloon_in_total;
         uint64_t delay_usec; /* measured: from the alarm, or the notice of a growth, to usable memory */
         StatusAsk ask;
+        uint64_t n_refused[REFUSAL_REASON_MAX]; /* commands of the host, since the agent's start */
 } Status;
 
-#define STATUS_FIELDS_MAX 56U
+#define STATUS_FIELDS_MAX 64U
 
 /* Each fills up to STATUS_FIELDS_MAX fields and returns how many. */
 size_t fields_of_status(const Status *status, Field ret[static STATUS_FIELDS_MAX]);

@@ -35,6 +35,7 @@ static const char *const refusal_reason_names[] = {
         [REFUSAL_UNSETTLED] = "unsettled", [REFUSAL_HELD] = "held",
         [REFUSAL_FLOOR] = "floor",         [REFUSAL_EXPIRED] = "expired",
         [REFUSAL_INVALID] = "invalid",     [REFUSAL_UNSUPPORTED] = "unsupported",
+        [REFUSAL_REPEATED] = "repeated",
 };
 static_assert(ELEMENTSOF(refusal_reason_names) == REFUSAL_REASON_MAX, "every refusal has a name");
 

@@ -40,6 +40,7 @@ typedef enum RefusalReason {
         REFUSAL_EXPIRED,
         REFUSAL_INVALID,
         REFUSAL_UNSUPPORTED,
+        REFUSAL_REPEATED,
         REFUSAL_REASON_MAX,
 } RefusalReason;
 

@@ -16,7 +16,7 @@
 #define MESSAGE_BOOT_ID_SIZE   16U
 #define MESSAGE_MISSING_MAX    16U
 #define MESSAGE_PROTOCOL_MAJOR 0U
-#define MESSAGE_PROTOCOL_MINOR 0U
+#define MESSAGE_PROTOCOL_MINOR 1U
 #define MESSAGE_PORT_NAME      "org.memtide.agent.0"
 
 typedef enum MessageType {
@@ -53,6 +53,7 @@ typedef struct MessageHello {
         uint64_t page_size_bytes, block_size_bytes, memory_total_bytes;
         uint64_t capabilities;
         uint64_t plug_budget_bytes;
+        uint64_t frames_void;
         size_t n_missing;
         MessageMissing missing[MESSAGE_MISSING_MAX];
 } MessageHello;
@@ -73,7 +74,7 @@ typedef struct MessageReport {
         unsigned blocks_online, blocks_offline;
         uint64_t plug_budget_bytes;
         uint64_t interval_usec;
-        uint64_t frames_dropped;
+        uint64_t frames_dropped, frames_void;
 } MessageReport;
 
 typedef struct MessageAlarm {

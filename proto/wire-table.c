@@ -66,6 +66,7 @@ static const WireField hello_fields[] = {
         FIELD(Hello, hello, memory_total_bytes, 1, WIRE_BYTES_MAX),
         ANY(Hello, hello, capabilities), /* a newer minor may add bits */
         SIZE(Hello, hello, plug_budget_bytes),
+        COUNT(Hello, hello, frames_void),
 };
 
 static const WireField report_fields[] = {
@@ -95,6 +96,7 @@ static const WireField report_fields[] = {
         SIZE(Report, report, plug_budget_bytes),
         FIELD(Report, report, interval_usec, WIRE_REPORT_MIN, WIRE_REPORT_MAX),
         COUNT(Report, report, frames_dropped),
+        COUNT(Report, report, frames_void),
 };
 
 static const WireField alarm_fields[] = {

@@ -161,7 +161,6 @@ static void hello_to_wire(const MessageHello *hello, Memtide__Hello *wire, Memti
 static WireVerdict envelope_to_message(const Memtide__Envelope *envelope, WireSender sender, Message *ret) {
         MessageType type = wire_type_of_body((int) envelope->body_case);
         const WireShape *shape;
-        Message message;
 
         if (type ==
             MESSAGE_TYPE_MAX) /* a body of a newer minor is an unknown field; none at all is nothing */
@@ -171,29 +170,25 @@ static WireVerdict envelope_to_message(const Memtide__Envelope *envelope, WireSe
         if (shape->sender != sender)
                 return WIRE_WRONG_SENDER;
 
-        memset(&message, 0, sizeof(message));
-        message.type = type;
-        message.session = envelope->session;
-        message.sequence = envelope->sequence;
-        message.monotonic_usec = envelope->monotonic_usec;
+        memset(ret, 0, sizeof(*ret));
+        ret->type = type;
+        ret->session = envelope->session;
+        ret->sequence = envelope->sequence;
+        ret->monotonic_usec = envelope->monotonic_usec;
         for (size_t i = 0; i < shape->n_fields; i++)
-                field_to_value(&shape->fields[i], envelope->hello, &message); /* any member of the oneof */
-        if (type == MESSAGE_HELLO && !hello_to_value(envelope->hello, &message.hello))
+                field_to_value(&shape->fields[i], envelope->hello, ret); /* any member of the oneof */
+        if (type == MESSAGE_HELLO && !hello_to_value(envelope->hello, &ret->hello))
                 return WIRE_OUT_OF_RANGE;
-        if (!wire_check(&message))
-                return WIRE_OUT_OF_RANGE;
-
-        memcpy(ret, &message, sizeof(message));
         return WIRE_OK;
 }
 
-WireVerdict wire_decode(const uint8_t *payload, size_t size, WireSender sender, Message *ret) {
+/* All but the ranges. What ret is on failure is nobody's business. */
+static WireVerdict wire_read(const uint8_t *payload, size_t size, WireSender sender, Message *ret) {
         _Alignas(max_align_t) unsigned char memory[ARENA_SIZE];
         ProtobufCMessage *envelope;
         WireArena arena;
 
         assert(payload || size == 0);
-        assert(ret);
         assert(protobuf_c_version_number() >= PROTOBUF_C_VERSION_MIN);
 
         if (size > FRAME_PAYLOAD_MAX || !wire_validate(&memtide__envelope__descriptor, payload, size))
@@ -205,6 +200,32 @@ WireVerdict wire_decode(const uint8_t *payload, size_t size, WireSender sender, 
                 return WIRE_MALFORMED;
 
         return envelope_to_message((const Memtide__Envelope *) envelope, sender, ret);
+}
+
+WireVerdict wire_decode(const uint8_t *payload, size_t size, WireSender sender, Message *ret) {
+        WireVerdict verdict;
+        Message message;
+
+        assert(ret);
+
+        verdict = wire_read(payload, size, sender, &message);
+        if (verdict == WIRE_OK && !wire_check(&message))
+                verdict = WIRE_OUT_OF_RANGE;
+        if (verdict == WIRE_OK)
+                memcpy(ret, &message, sizeof(message));
+        return verdict;
+}
+
+WireVerdict wire_decode_claim(const uint8_t *payload, size_t size, WireSender sender, Message *ret) {
+        WireVerdict verdict;
+        Message message;
+
+        assert(ret);
+
+        verdict = wire_read(payload, size, sender, &message);
+        if (verdict == WIRE_OK)
+                memcpy(ret, &message, sizeof(message));
+        return verdict;
 }
 
 size_t wire_encode(const Message *message, uint8_t out[static FRAME_ENCODED_MAX]) {

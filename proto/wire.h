@@ -37,6 +37,12 @@ const char *wire_verdict_to_string(WireVerdict verdict);
 WireVerdict wire_decode(const uint8_t *payload, size_t size, WireSender sender, Message *ret);
 
 /*
+ * Reads a payload as its sender claims it, without one value being held to its range: to say no to it by its name and
+ * id, and for nothing else. Returns WIRE_OK for what wire_decode() finds WIRE_OUT_OF_RANGE too, else as it does.
+ */
+WireVerdict wire_decode_claim(const uint8_t *payload, size_t size, WireSender sender, Message *ret);
+
+/*
  * Encodes message into a whole frame. Asserts on a message type out of range; every message that
  * wire_decode() would accept fits.
  * Returns the frame's size, or 0 if a value is out of range.

@@ -170,3 +170,13 @@ uint64_t channel_frames_dropped(const Channel *channel) {
         assert(channel);
         return session_frames_dropped(&channel->session);
 }
+
+uint64_t channel_frames_void(const Channel *channel) {
+        assert(channel);
+        return session_frames_void(&channel->session);
+}
+
+const SessionCounters *channel_counters(const Channel *channel) {
+        assert(channel);
+        return &channel->session.counters;
+}

@@ -29,3 +29,7 @@ bool channel_send(Channel *channel, const Message *message);
 PortState channel_port_state(const Channel *channel);
 bool channel_is_open(const Channel *channel);
 uint64_t channel_frames_dropped(const Channel *channel);
+uint64_t channel_frames_void(const Channel *channel);
+
+/* Borrowed, for as long as the channel lives. */
+const SessionCounters *channel_counters(const Channel *channel);

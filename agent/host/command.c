@@ -2,7 +2,8 @@
 
 /*
  * A command may lie in a port for as long as nobody reads it. One that is late is answered and not dropped, so that
- * the host knows at once what its own deadline would tell it later. What travels from the guest, and Welcome, have no
+ * the host knows at once what its own deadline would tell it later; the same goes for one that is out of range or
+ * comes again. What travels from the guest, and Welcome, have no
  * deadline: they are no commands, and count as expired.
  */
 
@@ -46,23 +47,39 @@ bool command_is_expired(const Message *message, uint64_t now_usec) {
         return command_terms(message).deadline_usec <= now_usec;
 }
 
-Message command_refuse_expired(const Message *message, uint64_t now_usec) {
+/* An offer has both, or the wire does not take it. */
+static bool is_answered_by_offer(const Message *message, RefusalReason reason) {
+        return message->type == MESSAGE_SHRINK_REQUEST && reason != REFUSAL_REPEATED &&
+               message->shrink_request.id != 0 && message->shrink_request.step != 0;
+}
+
+Message command_refuse(const Message *message, RefusalReason reason, uint64_t now_usec) {
         CommandTerms terms;
 
         assert(message);
 
         terms = command_terms(message);
-        if (message->type == MESSAGE_SHRINK_REQUEST)
+        if (is_answered_by_offer(message, reason))
                 return (Message){
                         .type = MESSAGE_SHRINK_OFFER,
                         .monotonic_usec = now_usec,
                         .shrink_offer = {.id = terms.id,
                                          .step = message->shrink_request.step,
-                                         .reason = REFUSAL_EXPIRED},
+                                         .reason = reason},
                 };
         return (Message){
                 .type = MESSAGE_COMMAND_RESULT,
                 .monotonic_usec = now_usec,
-                .command_result = {.id = terms.id, .outcome = COMMAND_REFUSED, .reason = REFUSAL_EXPIRED},
+                .command_result = {.id = terms.id, .outcome = COMMAND_REFUSED, .reason = reason},
         };
+}
+
+RefusalReason command_refusal(const Message *message) {
+        assert(message);
+
+        if (message->type == MESSAGE_SHRINK_OFFER)
+                return message->shrink_offer.reason;
+        if (message->type == MESSAGE_COMMAND_RESULT && message->command_result.outcome == COMMAND_REFUSED)
+                return message->command_result.reason;
+        return REFUSAL_NONE;
 }

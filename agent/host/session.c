@@ -6,7 +6,9 @@
  * no hang-up that the guest would surely see. Hence: nothing before the Welcome that echoes the nonce
  * of *this* handshake is obeyed, and a Ping of session 0 asks for a new handshake at any time.
  *
- * Whatever the host sends is a value, never an error: it is used or counted. The rate limit is there
+ * Whatever the host sends is a value, never an error: it is used, or counted and, where there is a session and an id to
+ * answer to, refused by name. What no session covers is told as a number in Hello and Report: a refusal by id would reach a
+ * bridge that means another command by that id. The rate limit is there
  * for a bridge gone mad, not for an attacker: who owns the host owns the guest.
  *
  * Rejected: a Welcome that ends the handshake for good. Two Hellos may be under way when a slow host
@@ -89,6 +91,8 @@ bool session_push(Session *session, const Message *message) {
 
         if (session->state != SESSION_OPEN)
                 return false;
+        if (command_refusal(message) != REFUSAL_NONE)
+                session->counters.n_refused[command_refusal(message)]++;
         outbox_push(&session->outbox, message);
         return true;
 }
@@ -118,6 +122,7 @@ static size_t session_encode_hello(Session *session, uint64_t now_usec,
         message.hello.minor = MESSAGE_PROTOCOL_MINOR;
         message.hello.start_nonce = session->start_nonce;
         message.hello.handshake_nonce = session->handshake_nonce;
+        message.hello.frames_void = session_frames_void(session);
 
         session->hello_sent_usec = now_usec;
         session->hello_due_usec = now_usec + SESSION_HELLO_USEC;
@@ -165,6 +170,11 @@ uint64_t session_frames_dropped(const Session *session) {
                session->decoder.counters.overlong + session->decoder.counters.garbled;
 }
 
+uint64_t session_frames_void(const Session *session) {
+        assert(session);
+        return session->counters.n_early + session->counters.n_foreign;
+}
+
 static bool session_within_rate(Session *session, uint64_t now_usec) {
         session->tokens_usec =
                 u64_min(u64_add(session->tokens_usec, u64_sub(now_usec, session->tokens_at_usec)),
@@ -192,6 +202,7 @@ static void session_on_welcome(Session *session, const Message *message) {
 
         session_close(session, SESSION_OPEN);
         session->id = welcome->session;
+        session->minor = welcome->minor;
         session->sent_sequence = 0;
         session->received_sequence = 0;
         session->handlers->opened(welcome, session->userdata);
@@ -206,6 +217,25 @@ static void session_on_outside(Session *session, const Message *message, uint64_
         else if (session->state == SESSION_OPEN)
                 session_begin_handshake(session, now_usec, SESSION_HELLO_USEC);
         /* In a handshake the Hello that is due anyway is the answer; a new nonce would only void the Welcome. */
+}
+
+static void session_refuse(Session *session, const Message *command, RefusalReason reason,
+                           uint64_t now_usec) {
+        Message answer = command_refuse(command, reason, now_usec);
+
+        (void) session_push(session, &answer);
+}
+
+/* A command that cannot be obeyed, and whose other values are no better than the one that is wrong. */
+static void session_on_out_of_range(Session *session, const uint8_t *payload, size_t size,
+                                    uint64_t now_usec) {
+        Message claim;
+
+        session->counters.n_malformed++;
+        if (session->state == SESSION_OPEN &&
+            wire_decode_claim(payload, size, WIRE_FROM_HOST, &claim) == WIRE_OK &&
+            claim.session == session->id && claim.type != MESSAGE_WELCOME)
+                session_refuse(session, &claim, REFUSAL_INVALID, now_usec);
 }
 
 static void session_on_message(Session *session, const Message *message, uint64_t now_usec) {
@@ -227,15 +257,15 @@ static void session_on_message(Session *session, const Message *message, uint64_
         }
         if (message->sequence <= session->received_sequence) {
                 session->counters.n_replayed++;
+                if (session->minor >= 1) /* a host of minor 0 does not know the word */
+                        session_refuse(session, message, REFUSAL_REPEATED, now_usec);
                 return;
         }
         session->received_sequence = message->sequence;
 
         if (command_is_expired(message, now_usec)) {
-                Message answer = command_refuse_expired(message, now_usec);
-
                 session->counters.n_expired++;
-                (void) session_push(session, &answer);
+                session_refuse(session, message, REFUSAL_EXPIRED, now_usec);
                 return;
         }
         session->handlers->command(message, session->userdata);
@@ -262,6 +292,8 @@ void session_receive(Session *session, const uint8_t *data, size_t size, uint64_
                         session_on_message(session, &message, now_usec);
                 else if (verdict == WIRE_UNKNOWN)
                         session->counters.n_unknown++;
+                else if (verdict == WIRE_OUT_OF_RANGE)
+                        session_on_out_of_range(session, payload, payload_size, now_usec);
                 else
                         session->counters.n_malformed++;
         }

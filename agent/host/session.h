@@ -22,7 +22,7 @@ typedef enum SessionState {
 } SessionState;
 
 typedef struct SessionHandlers {
-        /* Fills what the session does not know: all but start_nonce, handshake_nonce, major and minor. */
+        /* Fills what the session does not know: all but the nonces, the versions and frames_void. */
         void (*fill_hello)(MessageHello *ret, void *userdata);
         void (*opened)(const MessageWelcome *welcome, void *userdata);
         void (*closed)(void *userdata); /* only after opened */
@@ -30,15 +30,17 @@ typedef struct SessionHandlers {
         void (*command)(const Message *command, void *userdata);
 } SessionHandlers;
 
-/* Frames of the host that were not used, by why. Since start. */
+/* Frames of the host that were not used, and commands that were refused, by why. Since start. */
 typedef struct SessionCounters {
         uint64_t n_early;     /* before the handshake, or a Welcome to another Hello */
-        uint64_t n_malformed; /* refused by wire_decode(), but for WIRE_UNKNOWN */
+        uint64_t n_malformed; /* what wire_decode() does not take, but for WIRE_UNKNOWN */
         uint64_t n_unknown;   /* of a newer minor: no fault */
         uint64_t n_foreign;   /* of another session */
         uint64_t n_replayed;  /* sequence not above the last */
-        uint64_t n_expired;   /* deadline passed: refused */
+        uint64_t n_expired;   /* deadline passed */
         uint64_t n_flooded;   /* above the rate limit */
+
+        uint64_t n_refused[REFUSAL_REASON_MAX]; /* answers that said so, whoever made them */
 } SessionCounters;
 
 /* Embedded by the caller; its fields are session.c's own, but for reading state and counters. */
@@ -48,7 +50,8 @@ typedef struct Session {
         uint64_t start_nonce;
 
         SessionState state;
-        uint32_t id; /* of the open session */
+        uint32_t id;    /* of the open session */
+        unsigned minor; /* that both sides speak in it */
         uint64_t handshake_nonce;
         uint64_t n_handshakes;
         bool delimiter_due;      /* the lone zero that opens a connection */
@@ -91,3 +94,6 @@ uint64_t session_due_usec(const Session *session);
 
 /* Host frames that were bad, void or late, since start: Report.frames_dropped. */
 uint64_t session_frames_dropped(const Session *session);
+
+/* Of them, those that no session covered: Report.frames_void. */
+uint64_t session_frames_void(const Session *session);

@@ -303,6 +303,27 @@ static void show_asker(const json_t *status, CtlTexts *texts, FILE *out) {
                 by, ctl_word(status, "asked_why"), ctl_number(status, "asked_id"));
 }
 
+/* What the host said and this guest did not do; nothing in a quiet life. */
+static void show_refusals(const json_t *status, FILE *out) {
+        static const char prefix[] = "refused_";
+        const char *separator = "  refused     commands of the host: ", *name;
+        const json_t *value;
+
+        json_object_foreach((json_t *) status, name, value) {
+                if (strncmp(name, prefix, strlen(prefix)) != 0 || json_integer_value(value) == 0)
+                        continue;
+                fprintf(out, "%s%" JSON_INTEGER_FORMAT " %s", separator, json_integer_value(value),
+                        name + strlen(prefix));
+                separator = ", ";
+        }
+        if (ctl_number(status, "frames_void") > 0) {
+                fprintf(out, "%s%" PRIu64 " of no session", separator, ctl_number(status, "frames_void"));
+                separator = ", ";
+        }
+        if (separator[0] == ',')
+                fputc('\n', out);
+}
+
 static void show_event(const json_t *event, CtlTexts *texts, FILE *out) {
         fprintf(out, "  %s  %-15s", ctl_when(texts, event), ctl_word(event, "what"));
         if (ctl_number(event, "bytes") > 0)
@@ -339,6 +360,7 @@ void ctl_show_guest(const json_t *status, const json_t *events, FILE *out) {
         fprintf(out, "  blocks      %" PRIu64 " online, %" PRIu64 " offline\n",
                 ctl_number(status, "blocks_online"), ctl_number(status, "blocks_offline"));
         show_asker(status, &texts, out);
+        show_refusals(status, out);
         fprintf(out, "  agent       %s on kernel %s, bridge %s\n", ctl_word(status, "agent_version"),
                 ctl_word(status, "kernel_release"), ctl_word(status, "bridge_version"));
         show_words(json_object_get(status, "capabilities"), "has", "nothing", out);

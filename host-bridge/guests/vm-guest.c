@@ -201,7 +201,9 @@ static void log_block(Vm *vm, const MessageBlockEvent *event) {
 
 /* To an OfflineRange, if one is open; of an OnlineRange nobody waits for the answer. */
 static void feed_result(Vm *vm, const MessageCommandResult *result) {
-        bool ours = result->id == vm->resize.decision.id, tried = result->outcome == COMMAND_FAILED;
+        /* A refusal to be told twice leaves the first command as it is. */
+        bool ours = result->id == vm->resize.decision.id && result->reason != REFUSAL_REPEATED;
+        bool tried = result->outcome == COMMAND_FAILED;
 
         if (ours && tried && vm->resize.phase == RESIZE_PREPARING)
                 vm_note_stuck_dimm(vm, vm->resize.step.device);

@@ -62,6 +62,9 @@ def cases() -> Iterator[tuple[str, bytes]]:
     yield "shrink-asked-again", wait(1000) + OPEN + (request() + wait(20)) * 5 + op(STOP) + OPEN + request()
     yield "flood", OPEN + command(PING, PING_OK) * 150 + op(TAKE, 200) + wait(1000) + command(PING, PING_OK) + op(TAKE, 9)
     yield "replays", OPEN + b"".join(payload(sequence=n) for n in (1, 1, 3, 2, 2**63, 2**64 - 1, 1)) + op(TAKE, 9)
+    yield "out-of-range", OPEN + b"".join(op(PAYLOAD) + span(message(body, nums(fields), session=7)) for body, fields in (
+        (GROW, {**GROW_OK, 3: 0}), (REQUEST, {**REQUEST_OK, 2: 0}), (REQUEST, {**REQUEST_OK, 1: 0}),
+        (OFFLINE, {**RANGE_OK, 3: 1}), (TUNING, {**TUNING_OK, 3: 1}), (WELCOMES, {1: 0}))) + op(TAKE, 9)
     yield "foreign-session", OPEN + payload(session=8) + payload(session=1) + payload() + op(TAKE, 9)
     yield "another-nonce", op(START) + op(TAKE, 9) + op(PAYLOAD) + span(
         message(WELCOMES, nums({1: 7, 5: 1_000_000}) + fixed(3, 12345), session=0)) + op(TAKE, 9)

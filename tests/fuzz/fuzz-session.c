@@ -252,6 +252,7 @@ static void put_welcome(World *world, Script *script) {
                 .type = MESSAGE_WELCOME,
                 .sequence = 1,
                 .welcome = {.session = take_byte(script) + 1U,
+                            .minor = MESSAGE_PROTOCOL_MINOR,
                             .handshake_nonce = world->nonce,
                             .report_interval_usec = USEC_PER_SEC},
         };
@@ -283,7 +284,9 @@ static bool take_frame(World *world) {
                 return true;
         }
         FUZZ_CHECK(message.session == world->id && message.sequence == ++world->sent_sequence);
-        FUZZ_CHECK(++world->n_taken <= world->n_pushed + world->session.counters.n_expired);
+        FUZZ_CHECK(++world->n_taken <= world->n_pushed + world->session.counters.n_expired +
+                                               world->session.counters.n_replayed +
+                                               world->session.counters.n_malformed);
         return true;
 }
 

@@ -53,6 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                         FUZZ_CHECK(memcmp(&message, &untouched, sizeof(message)) == 0);
         }
 
+        /* What a host claims is read wherever nothing but a value is wrong. */
+        memset(&message, 0xA5, sizeof(message));
+        FUZZ_CHECK((wire_decode_claim(data, size, WIRE_FROM_HOST, &message) == WIRE_OK) ==
+                   (verdicts[1] == WIRE_OK || verdicts[1] == WIRE_OUT_OF_RANGE));
+
         if (verdicts[0] == WIRE_OK || verdicts[0] == WIRE_OUT_OF_RANGE)
                 FUZZ_CHECK(verdicts[1] == WIRE_WRONG_SENDER);
         else if (verdicts[0] != WIRE_WRONG_SENDER)

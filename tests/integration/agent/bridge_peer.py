@@ -24,6 +24,7 @@ class BridgePeer:
         self.received: list[tuple[float, Any]] = []  # (time, envelope)
         self.bytes_seen = b""                        # of the present connection
         self.shakes_hands = True
+        self.minor = 1
         self.reads = True
         self.greeting = b""                          # sent at once on each connection
         self.interval_usec = 200_000
@@ -163,7 +164,7 @@ class BridgePeer:
     def welcome(self, hello: Any, **fields: Any) -> None:
         self.session = fields.pop("id", self.session + 1)
         self.sequence = 0
-        values = dict(session=self.session, minor=0, handshake_nonce=hello.handshake_nonce, bridge_version="test",
+        values = dict(session=self.session, minor=min(hello.minor, self.minor), handshake_nonce=hello.handshake_nonce, bridge_version="test",
                       report_interval_usec=self.interval_usec)
         self.send_raw(frame(envelope("welcome", {**values, **fields}, session=0, sequence=1,
                                      monotonic_usec=self.now_usec()).SerializeToString()))

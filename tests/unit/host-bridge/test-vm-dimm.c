@@ -85,6 +85,8 @@ static void test_shrink(void **state) {
         prepare_begins(f);
         send_confirm(f, 1, -(int64_t) UNIT);
         send_result(f, newest(f)->id + 77, COMMAND_DONE, REFUSAL_NONE); /* to something else */
+        send_result(f, newest(f)->id, COMMAND_REFUSED,
+                    REFUSAL_REPEATED); /* of a copy: the first one stands */
         assert_int_equal(f->hypervisor.n_commands, 0);
         send_result(f, newest(f)->id, COMMAND_DONE, REFUSAL_NONE);
         assert_int_equal(f->hypervisor.n_commands, 1);

@@ -136,7 +136,7 @@ static void build_hello(Payload *hello, unsigned n_within_missing, unsigned n_in
         text[1] = 16;
         text[0] = 0x2A;
         put(hello, text, 18);
-        put(hello, "\x40\x80\x20\x50\x01\x10\x01\x58\x01\x48\x80\x80\x80\x40", 14);
+        put(hello, "\x40\x80\x20\x50\x01\x10\x01\x58\x01\x48\x80\x80\x80\x40\x68\x01\x70\x01", 18);
         put(hello,
             "\x31"
             "12345678"
@@ -155,7 +155,7 @@ static void build_hello(Payload *hello, unsigned n_within_missing, unsigned n_in
         }
 
         for (unsigned i = 0; i < n_in_hello; i++)
-                put(hello, "\x72\x01z", 3);
+                put(hello, "\x7A\x01z", 3);
 }
 
 /* 32 unknown fields, so many within the elements, so many in the Hello, the rest beside it. */

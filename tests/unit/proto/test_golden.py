@@ -40,13 +40,15 @@ RANGES = {
     "hello": dict(
         major=(0, 0), minor=(0, 1000), agent_version=TEXT, kernel_release=TEXT, boot_id=None, start_nonce=U64,
         handshake_nonce=U64, page_size_bytes=(4 * KIB, MIB), block_size_bytes=(0, 64 * TIB),
-        memory_total_bytes=(1, 64 * TIB), capabilities=U64, missing=None, plug_budget_bytes=SIZE),
+        memory_total_bytes=(1, 64 * TIB), capabilities=U64, missing=None, plug_budget_bytes=SIZE,
+        frames_void=COUNT),
     "report": dict(
         memory_total_bytes=(1, 64 * TIB), memory_available_bytes=SIZE, memory_free_bytes=SIZE, file_cache_bytes=SIZE,
         swap_total_bytes=SIZE, swap_free_bytes=SIZE, balloon_bytes=SIZE, usable_bytes=SIZE, used_bytes=SIZE,
         reserve_bytes=SIZE, demand_bytes=SIZE, need_bytes=NEED, floor_bytes=SIZE, time_to_exhaustion_usec=TIME,
         fall_bytes_per_sec=SIZE, psi_some_usec=TIME, psi_full_usec=TIME, oom_kills=COUNT, blocks_online=BLOCKS,
-        blocks_offline=BLOCKS, plug_budget_bytes=SIZE, interval_usec=(10_000, 60_000_000), frames_dropped=COUNT),
+        blocks_offline=BLOCKS, plug_budget_bytes=SIZE, interval_usec=(10_000, 60_000_000), frames_dropped=COUNT,
+        frames_void=COUNT),
     "alarm": dict(
         need_bytes=NEED, usable_bytes=SIZE, memory_available_bytes=SIZE, time_to_exhaustion_usec=TIME,
         fall_bytes_per_sec=SIZE, veto_id=U64, plug_budget_bytes=SIZE),

@@ -29,7 +29,7 @@ static void print_hello(const MessageHello *m) {
         for (size_t i = 0; i < sizeof(m->boot_id); i++)
                 printf("%02x", m->boot_id[i]);
         U(m, start_nonce), U(m, handshake_nonce), U(m, page_size_bytes), U(m, block_size_bytes);
-        U(m, memory_total_bytes), U(m, capabilities), U(m, plug_budget_bytes);
+        U(m, memory_total_bytes), U(m, capabilities), U(m, plug_budget_bytes), U(m, frames_void);
         printf("\tmissing=");
         for (size_t i = 0; i < m->n_missing; i++)
                 printf("%s%u:%s:%u", i > 0 ? "," : "", (unsigned) m->missing[i].facility,
@@ -43,7 +43,8 @@ static void print_report(const MessageReport *m) {
         U(m, floor_bytes), U(m, time_to_exhaustion_usec), U(m, fall_bytes_per_sec);
         WORD(m, urgency, urgency_to_string), WORD(m, cause, cause_to_string), U(m, kernel_zone);
         U(m, psi_some_usec), U(m, psi_full_usec), U(m, oom_kills), U(m, blocks_online);
-        U(m, blocks_offline), U(m, plug_budget_bytes), U(m, interval_usec), U(m, frames_dropped);
+        U(m, blocks_offline), U(m, plug_budget_bytes), U(m, interval_usec), U(m, frames_dropped),
+                U(m, frames_void);
 }
 
 static void print_alarm(const MessageAlarm *m) {

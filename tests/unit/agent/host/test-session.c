@@ -95,6 +95,7 @@ static void receive_welcome(uint32_t id, uint64_t nonce) {
         receive((Message){.type = MESSAGE_WELCOME,
                           .sequence = 1,
                           .welcome = {.session = id,
+                                      .minor = 1,
                                       .handshake_nonce = nonce,
                                       .bridge_version = "t",
                                       .report_interval_usec = USEC_PER_SEC}});
@@ -153,6 +154,9 @@ static void test_nothing_before_the_handshake(void **state) {
         receive_ping(5, 1, 1);
         assert_int_equal(world.n_commands, 0);
         assert_int_equal(world.session.counters.n_early, 2);
+        world.now_usec += USEC_PER_SEC;
+        assert_int_equal(drain(), 1);
+        assert_int_equal(world.sent[0].hello.frames_void, 2);
 }
 
 static void test_two_welcomes_mean_the_later(void **state) {
@@ -185,6 +189,9 @@ static void test_sequence(void **state) {
                         fail_msg("frame %zu", i);
         }
         assert_int_equal(world.session.counters.n_replayed, 4);
+        assert_int_equal(world.session.counters.n_refused[REFUSAL_REPEATED], 4);
+        assert_int_equal(drain(), 4);
+        assert_int_equal(world.sent[3].command_result.reason, REFUSAL_REPEATED);
         receive_ping(6, 9, 1);
         assert_int_equal(world.session.counters.n_foreign, 1);
 }
@@ -231,6 +238,51 @@ static void test_deadlines(void **state) {
         assert_int_equal(world.sent[0].command_result.reason, REFUSAL_EXPIRED);
         assert_int_equal(world.n_commands, 0);
         assert_int_equal(world.session.counters.n_expired, 2);
+        assert_int_equal(world.session.counters.n_refused[REFUSAL_EXPIRED], 2);
+}
+
+/* The wire takes no such message: it is put into the bytes of a good one. */
+static void receive_spoilt(Message message, uint8_t from, uint8_t to) {
+        uint8_t frame[FRAME_ENCODED_MAX], payload[FRAME_PAYLOAD_MAX];
+        size_t size = wire_encode(&message, frame), payload_size;
+        const uint8_t *data = frame, *found;
+        FrameDecoder decoder = {};
+        uint8_t *at;
+
+        assert_true(frame_decoder_next(&decoder, &data, &size, &found, &payload_size));
+        memcpy(payload, found, payload_size);
+        at = memchr(payload, from, payload_size);
+        assert_non_null(at);
+        *at = to;
+        session_receive(&world.session, frame, frame_encode(payload, payload_size, frame), world.now_usec);
+}
+
+static void test_out_of_range(void **state) {
+        Message ping = {.type = MESSAGE_PING,
+                        .session = 5,
+                        .sequence = 0x55,
+                        .ping = {.id = 9, .deadline_usec = 0}};
+        Message notice = {.type = MESSAGE_GROW_NOTICE,
+                          .session = 5,
+                          .sequence = 1,
+                          .grow_notice = {.id = 8, .deadline_usec = UINT32_MAX, .bytes = 0x77}};
+
+        session_start(&world.session, world.now_usec);
+        receive_spoilt(notice, 0x77, 0); /* before the handshake nobody is there to be told */
+        assert_int_equal(drain(), 1);
+        receive_welcome(5, world.sent[0].hello.handshake_nonce);
+        receive_spoilt(notice, 0x77, 0);
+        receive_spoilt(ping, 0x55, 0); /* a sequence of 0 */
+        notice.session = 6;
+        receive_spoilt(notice, 0x77, 0);
+
+        assert_int_equal(world.n_commands, 0);
+        assert_int_equal(drain(), 2);
+        assert_int_equal(world.sent[0].command_result.id, 8);
+        assert_int_equal(world.sent[0].command_result.reason, REFUSAL_INVALID);
+        assert_int_equal(world.sent[1].command_result.id, 9);
+        assert_int_equal(world.session.counters.n_malformed, 4);
+        assert_int_equal(world.session.counters.n_refused[REFUSAL_INVALID], 2);
 }
 
 static void test_ping_outside_a_session(void **state) {
@@ -308,6 +360,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_sequence, set_up),
                 cmocka_unit_test_setup(test_own_sequence_and_time_rise, set_up),
                 cmocka_unit_test_setup(test_deadlines, set_up),
+                cmocka_unit_test_setup(test_out_of_range, set_up),
                 cmocka_unit_test_setup(test_ping_outside_a_session, set_up),
                 cmocka_unit_test_setup(test_flapping_port, set_up),
                 cmocka_unit_test_setup(test_garbage, set_up),
