@@ -14,9 +14,6 @@
 
 #include "host-bridge/policy/arbiter.h"
 
-/* Never less than one online block of x86: small grants come too often. */
-#define GRANT_MIN_BYTES (128 * MIB)
-
 /* Taken in one resize at most, or a quarter of the VM: a veto gives all of it back, and soon. */
 #define SHRINK_MAX_BYTES GIB
 
@@ -113,6 +110,8 @@ static uint64_t for_this_bytes(const ArbiterHost *host, const ArbiterVm *vm) {
                                      reach_bytes(vm) > vm->committed_bytes);
 
         free = u64_sub(free, u64_sub(host->round.promised_bytes, promised_bytes(vm)));
+        if (vm->vm_class != VM_CLASS_CRITICAL)
+                free = u64_sub(free, host->round.claimed_bytes);
         return u64_sub(free, pool_kept_bytes(&ask));
 }
 
@@ -172,7 +171,7 @@ static ArbiterVerdict deny(const ArbiterHost *host, const ArbiterVm *vm, const B
 
         denied.round = is_for_a_round(least->rule);
         if (least->rule == RULE_DENY_RATE)
-                denied.wake_usec = limiter_ready_usec(&vm->limiter, &bounds, GRANT_MIN_BYTES, now_usec);
+                denied.wake_usec = limiter_ready_usec(&vm->limiter, &bounds, GRANT_LEAST_BYTES, now_usec);
         return denied;
 }
 
@@ -197,7 +196,7 @@ static DecisionRule grow_rule(const ArbiterVm *vm) {
 static ArbiterVerdict judge_grow(const ArbiterHost *host, const ArbiterVm *vm, uint64_t lacking,
                                  uint64_t now_usec) {
         uint64_t block = u64_max(vm->block_bytes, 1);
-        uint64_t want = u64_align_up(u64_max(lacking, GRANT_MIN_BYTES), block), grant;
+        uint64_t want = u64_align_up(u64_max(lacking, GRANT_LEAST_BYTES), block), grant;
         ArbiterVerdict granted;
         Bound least;
 

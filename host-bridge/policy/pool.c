@@ -13,7 +13,6 @@
 
 #include "host-bridge/policy/pool.h"
 
-#define LEAST_BYTES      (128 * MIB) /* one grant */
 #define SHORT_PERCENT    64U
 #define SCARCE_PERCENT   32U
 #define LAST_PERCENT     16U
@@ -48,7 +47,7 @@ uint64_t pool_target_bytes(uint64_t budget_bytes, uint64_t fastest_bytes) {
                 target += u64_percent(u64_min(budget_bytes, slide[i].up_to_bytes) - below, slide[i].percent);
                 below = slide[i].up_to_bytes;
         }
-        target = u64_max(u64_max(target, LEAST_BYTES), fastest_bytes);
+        target = u64_max(u64_max(target, GRANT_LEAST_BYTES), fastest_bytes);
         return u64_min(target, budget_bytes / 8);
 }
 

@@ -12,6 +12,9 @@
 #include "common/vocabulary.h"
 #include "host-bridge/policy/share.h"
 
+/* Never less than one online block of x86 is granted where it is there: small grants come too often. */
+#define GRANT_LEAST_BYTES (128 * MIB)
+
 /* The rungs of the ladder, by free / target. */
 typedef enum PoolLevel {
         POOL_FULL, /* at its target */

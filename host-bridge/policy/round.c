@@ -27,8 +27,13 @@
 /* How long others need to give: the actuator's delay and a second. */
 #define HELP_USEC (1150 * USEC_PER_MSEC)
 
-/* A critical VM's fall is believed for so long: what others are granted before it asks is not there when it does. */
-#define CLAIM_USEC (5 * USEC_PER_SEC)
+/*
+ * A critical VM whose memory goes claims what it will need in the shorter time: so long a donor must have been calm where
+ * the pool runs out, so what others are granted before it asks is not to be had back in time. And its next grant is kept
+ * whole where what it has would not outlast the longer one.
+ */
+#define CLAIM_USEC      (10 * USEC_PER_SEC)
+#define NEXT_GRANT_USEC (30 * USEC_PER_SEC)
 
 /* What a host in pressure takes at a time where its pool has no target. */
 #define PRESSED_LEAST_BYTES (128 * MIB)
@@ -54,12 +59,29 @@ static bool is_over_share(const RoundVm *vm) {
         return vm->committed_bytes >= vm->fair_bytes;
 }
 
+static uint64_t lacking_in_bytes(const RoundVm *vm, uint64_t usec) {
+        uint64_t falls = u64_scale(vm->fall_bytes_per_sec, usec, USEC_PER_SEC);
+
+        return u64_sub(u64_add(vm->demand_bytes, falls), vm->committed_bytes);
+}
+
+/* Beyond what it has. Without a fall a wish is no claim, whatever it is. */
+static uint64_t claim_bytes(const RoundVm *vm) {
+        uint64_t claim;
+
+        if (vm->vm_class != VM_CLASS_CRITICAL || !vm->known || vm->quarantined || vm->fall_bytes_per_sec == 0)
+                return 0;
+        claim = u64_max(lacking_in_bytes(vm, CLAIM_USEC),
+                        u64_min(lacking_in_bytes(vm, NEXT_GRANT_USEC), GRANT_LEAST_BYTES));
+        return u64_min(claim, u64_sub(vm->reach_bytes, vm->committed_bytes));
+}
+
 /* What it would like to have; a VM that does not speak keeps what it has. */
 static uint64_t wish_bytes(const RoundVm *vm) {
-        uint64_t wish = vm->demand_bytes;
+        uint64_t wish = vm->demand_bytes, claim = claim_bytes(vm);
 
-        if (vm->vm_class == VM_CLASS_CRITICAL)
-                wish = u64_add(wish, u64_scale(vm->fall_bytes_per_sec, CLAIM_USEC, USEC_PER_SEC));
+        if (claim > 0)
+                wish = u64_max(wish, u64_add(vm->committed_bytes, claim));
         if (!vm->controlled)
                 return vm->committed_bytes;
         if (vm->silent)
@@ -73,9 +95,9 @@ static uint64_t wish_bytes(const RoundVm *vm) {
 }
 
 static uint64_t need_bytes(const RoundVm *vm, uint64_t wish) {
-        bool falls = vm->vm_class == VM_CLASS_CRITICAL && vm->fall_bytes_per_sec > 0;
-
-        return is_urgent(vm) || falls || !vm->known ? wish : u64_clamp(vm->floor_bytes, vm->low_bytes, wish);
+        return is_urgent(vm) || claim_bytes(vm) > 0 || !vm->known
+                       ? wish
+                       : u64_clamp(vm->floor_bytes, vm->low_bytes, wish);
 }
 
 /* By shares alone, of what is not fixed. A VM without Max= takes no part: what it has is off the budget. */
@@ -158,6 +180,7 @@ static RoundFindings look_around(const RoundHost *host, const RoundVm *vms, size
                 if (!may_grow(vm))
                         continue;
                 findings.n_growing[vm_class_rank(vm->vm_class)]++;
+                findings.claimed_bytes = u64_add(findings.claimed_bytes, claim_bytes(vm));
                 findings.promised_bytes =
                         u64_add(findings.promised_bytes, u64_sub(least_bytes(vm), vm->committed_bytes));
                 findings.unused_fair_bytes =
@@ -261,16 +284,18 @@ static uint64_t missing_bytes(const RoundHost *host, const RoundFindings *findin
 
 static void ask_donors(const RoundHost *host, RoundFindings *findings, RoundVm *vms, size_t n,
                        uint64_t free_bytes) {
-        uint64_t kept, giving = 0;
+        uint64_t kept, giving = 0, claimed = findings->claimed_bytes;
         unsigned n_asked = 0;
 
         for (size_t i = 0; i < n; i++)
                 giving = u64_add(giving, vms[i].giving_bytes);
         free_bytes = u64_add(free_bytes, giving);
         for (unsigned rank = VM_CLASS_RANKS; rank > 0; rank--) {
-                uint64_t lacking = lacking_of(findings, vms, n, rank - 1, free_bytes, &kept);
+                bool is_top = rank == VM_CLASS_RANKS;
+                uint64_t within = is_top ? free_bytes : u64_sub(free_bytes, claimed),
+                         lacking = lacking_of(findings, vms, n, rank - 1, within, &kept), found;
                 Collection collection = {
-                        .bytes = u64_sub(u64_add(lacking, kept), free_bytes),
+                        .bytes = u64_sub(u64_add(lacking, kept), within),
                         .rank = rank - 1,
                         .level = findings->level > POOL_SHORT ? findings->level : POOL_SHORT,
                         .rule = RULE_SHRINK_DONOR,
@@ -278,8 +303,10 @@ static void ask_donors(const RoundHost *host, RoundFindings *findings, RoundVm *
 
                 if (lacking == 0)
                         continue;
-                free_bytes = u64_add(free_bytes, collect(collection, vms, n, findings->contended, &n_asked));
-                free_bytes = u64_sub(free_bytes, lacking);
+                found = collect(collection, vms, n, findings->contended, &n_asked);
+                free_bytes = u64_sub(u64_add(free_bytes, found), lacking);
+                /* Who asks by now does not claim as well. */
+                claimed = is_top ? u64_sub(claimed, lacking) : claimed;
         }
         (void) collect(
                 (Collection){

@@ -56,6 +56,7 @@ typedef struct RoundFindings {
         uint64_t pool_target_bytes;
         PoolLevel level;
         uint64_t promised_bytes;            /* Min= that is not there yet */
+        uint64_t claimed_bytes;             /* that critical VMs are about to ask for: not for the others */
         unsigned n_growing[VM_CLASS_RANKS]; /* VMs that may still grow, per rank */
         uint64_t unused_fair_bytes;         /* of their shares */
         unsigned n_waiting;                 /* for memory of others */

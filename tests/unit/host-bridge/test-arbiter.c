@@ -31,7 +31,7 @@ typedef struct Row {
                 uint64_t held_until;
                 /* among all VMs; n_normal and n_critical: others that may grow */
                 VmClass vm_class;
-                uint64_t pool, promised, fair, target, spent, ask, last_shrink;
+                uint64_t pool, promised, claimed, fair, target, spent, ask, last_shrink;
                 PoolLevel level;
                 unsigned n_normal, n_critical;
                 bool host_pressed, pressed, quarantined, outside, served;
@@ -109,6 +109,7 @@ static ArbiterVerdict judge(const Row *row) {
                 .round = {.pool_target_bytes = row->with.pool * MIB,
                           .level = row->with.level,
                           .promised_bytes = row->with.promised * MIB,
+                          .claimed_bytes = row->with.claimed * MIB,
                           .n_growing = {1, 1 + row->with.n_normal, row->with.n_critical},
                           .contended = row->with.target > 0},
                 .pressed = row->with.host_pressed,
@@ -202,6 +203,10 @@ static const Row rows[] = {
          URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .fair = 1000, .n_normal = 1}, DENIES(RULE_DENY_POOL, 900)},
         {"unless there is nobody to want it",
          URGENCY_CRITICAL, 900, {.pool = 1024, .budget = 4000, .fair = 1000}, GROWS(RULE_GROW_ALARM, 900)},
+        {"what the critical are about to ask for is not free",
+         URGENCY_CRITICAL, 900, {.claimed = 5000}, GROWS(RULE_GROW_ALARM, 120)},
+        {"but for the critical",
+         URGENCY_HIGH, 900, {.claimed = 5000, .vm_class = VM_CLASS_CRITICAL}, GROWS(RULE_GROW_ALARM, 900)},
         {"what is promised to others is not free",
          URGENCY_CRITICAL, 900, {.promised = 5000}, GROWS(RULE_GROW_ALARM, 120)},
         {"one's own promise is", URGENCY_NONE, 0, {.promised = 5000, .min = 1536}, GROWS(RULE_GROW_DEMAND, 512)},
@@ -370,6 +375,7 @@ static ArbiterHost draw_host(uint64_t *seed) {
                 .round = {.pool_target_bytes = draw_bytes(seed),
                           .level = (PoolLevel) (draw(seed) % POOL_LEVEL_MAX),
                           .promised_bytes = draw_bytes(seed),
+                          .claimed_bytes = draw_bytes(seed),
                           .n_growing = {draw(seed) % 3, draw(seed) % 3, draw(seed) % 3},
                           .contended = draw(seed) % 2},
                 .pressed = draw(seed) % 4 == 0,

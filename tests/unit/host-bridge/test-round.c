@@ -220,6 +220,52 @@ static void test_findings(void **state) {
         (void) round_run(&host, vms, 0);
 }
 
+/* One critical VM of 512 MiB that may reach 2 GiB, and a normal one that waits for 128 MiB. All in MiB. */
+static const struct {
+        const char *name;
+        uint64_t demand, fall, free, claimed, ask;
+        bool quarantined;
+} claims[] = {
+        {"what it needs in ten seconds", 512, 30, 1024, .claimed = 300},
+        {"less what it has", 400, 30, 1024, .claimed = 188},
+        {"its next grant whole", 512, 5, 1024, .claimed = 128},
+        {"but not more than it needs in thirty", 512, 1, 1024, .claimed = 30},
+        {"nothing as long as what it has outlasts that", 100, 10, 1024},
+        {"nothing without a fall", 1024, 0, 1024},
+        {"nothing in quarantine", 512, 30, 1024, .quarantined = true},
+        {"as far as it can grow", 512, 1000, 4096, .claimed = 1536},
+        {"what is claimed is not there for others: somebody gives", 512, 10, 200, .claimed = 128, .ask = 64},
+        {"and where there is enough nobody does", 512, 10, 256, .claimed = 128},
+};
+
+static void test_claims(void **state) {
+        for (size_t i = 0; i < ELEMENTSOF(claims); i++) {
+                RoundVm vms[] = {
+                        {.vm_class = CRITICAL,
+                         .demand_bytes = claims[i].demand * MIB,
+                         .fall_bytes_per_sec = claims[i].fall * MIB,
+                         .quarantined = claims[i].quarantined},
+                        {.urgency = ALARM, .demand_bytes = 640 * MIB, .fall_bytes_per_sec = 50 * MIB},
+                        {.demand_bytes = 300 * MIB, .spare_bytes = {[POOL_SHORT] = 200 * MIB}},
+                };
+                RoundHost host = {.committed_bytes = 1536 * MIB,
+                                  .budget_bytes = (1536 + claims[i].free) * MIB,
+                                  .pool_bytes = 0};
+                RoundFindings findings;
+
+                print_message("%s\n", claims[i].name);
+                for (size_t k = 0; k < ELEMENTSOF(vms); k++) {
+                        vms[k].controlled = vms[k].known = true;
+                        vms[k].reach_bytes = 2 * GIB;
+                        vms[k].size_bytes = vms[k].committed_bytes = 512 * MIB;
+                }
+                findings = round_run(&host, vms, ELEMENTSOF(vms));
+                assert_int_equal(findings.claimed_bytes, claims[i].claimed * MIB);
+                assert_int_equal(vms[2].ask_bytes, claims[i].ask * MIB);
+                assert_int_equal(vms[1].waits, claims[i].ask > 0);
+        }
+}
+
 static uint64_t draw(uint64_t *seed, uint64_t below) {
         *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         return (*seed >> 20) % below;
@@ -351,11 +397,9 @@ static void test_nothing_is_wasted(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),
-                cmocka_unit_test(test_findings),
-                cmocka_unit_test(test_bounds),
-                cmocka_unit_test(test_lipschitz),
-                cmocka_unit_test(test_nothing_is_wasted),
+                cmocka_unit_test(test_rows),      cmocka_unit_test(test_findings),
+                cmocka_unit_test(test_claims),    cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_lipschitz), cmocka_unit_test(test_nothing_is_wasted),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
