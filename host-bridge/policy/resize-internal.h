@@ -73,6 +73,11 @@ ResizeAction resize_take_offer(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event);
 ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event);
 
+/* The open step's pace is measured from here on; when that is to be judged, and whether it is too slow to go on. */
+void resize_pace_begin(Resize *resize, uint64_t now_usec);
+uint64_t resize_pace_deadline_usec(const Resize *resize);
+bool resize_pace_is_too_slow(const Resize *resize, uint64_t now_usec);
+
 /* The guest has confirmed the whole step; the hypervisor says that it has done all of it; how much of it. */
 bool resize_step_is_confirmed(const Resize *resize);
 bool resize_step_is_fulfilled(const Resize *resize);

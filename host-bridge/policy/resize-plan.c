@@ -74,6 +74,7 @@ ResizeAction resize_begin_command(Resize *resize, uint64_t now_usec) {
                 decision->request_usec = now_usec;
         resize->phase = RESIZE_COMMANDED;
         resize->progress_usec = resize->heard_usec = now_usec;
+        resize_pace_begin(resize, now_usec);
 
         action = resize_command(resize, now_usec);
         action.notice = resize->growing;

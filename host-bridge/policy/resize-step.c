@@ -17,6 +17,32 @@
 /* Less than this share of a step is no progress: one byte a time would keep a resize open for ever. */
 #define PROGRESS_SHARE 64U
 
+/*
+ * Slower than this, crumbs or not, a step is stuck (peers.md: ChromeOS, over 4 s): a driver that fights for each
+ * page keeps its guest in reclaim, and holds the VM's only resize open. Real guests move 250 MiB/s and more (S6).
+ */
+#define PACE_LEAST_BYTES_PER_SEC (15 * MIB)
+
+void resize_pace_begin(Resize *resize, uint64_t now_usec) {
+        resize->pace_from_usec = now_usec;
+        resize->pace_from_bytes = resize->step_confirmed_bytes;
+}
+
+uint64_t resize_pace_deadline_usec(const Resize *resize) {
+        /* A DIMM comes whole: half of one that is slow is of no use. */
+        return resize->step.actuator == ACTUATOR_DIMM
+                       ? USEC_INFINITY
+                       : u64_add(resize->pace_from_usec, resize->config.confirm_timeout_usec);
+}
+
+bool resize_pace_is_too_slow(const Resize *resize, uint64_t now_usec) {
+        uint64_t moved = u64_sub(resize->step_confirmed_bytes, resize->pace_from_bytes);
+
+        return now_usec >= resize_pace_deadline_usec(resize) &&
+               moved < u64_scale(PACE_LEAST_BYTES_PER_SEC, u64_sub(now_usec, resize->pace_from_usec),
+                                 USEC_PER_SEC);
+}
+
 uint64_t resize_step_granule(const Resize *resize) {
         const PlanStep *step = &resize->step;
 
@@ -132,6 +158,7 @@ ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {
                 resize->decision.accepted_usec = event->now_usec;
         resize->phase = RESIZE_CONFIRMING;
         resize->progress_usec = event->now_usec;
+        resize_pace_begin(resize, event->now_usec);
         if (resize->step.actuator == ACTUATOR_DIMM && !resize->growing)
                 resize->prepared = (Dimm){}; /* it is gone */
         return close_if_whole(resize, event);

@@ -136,14 +136,18 @@ static uint64_t silence_deadline_usec(const Resize *resize) {
                        : u64_add(resize->heard_usec, resize->config.silence_usec);
 }
 
-/* When a driver that stopped half way is asked again: nothing else makes it retry within 50 s (S14). */
+/*
+ * When a driver that has stopped is asked again: nothing else makes it retry within 50 s (S14). One that took nothing at
+ * all was in want of free memory, and the guest may have freed some since; one that plugged nothing had other reasons.
+ */
 static uint64_t kick_deadline_usec(const Resize *resize) {
-        bool half_way = resize->phase == RESIZE_CONFIRMING && resize->step.actuator == ACTUATOR_VIRTIO_MEM &&
-                        resize->step_confirmed_bytes > 0 && !resize_step_is_fulfilled(resize);
+        bool stopped = resize->phase == RESIZE_CONFIRMING && resize->step.actuator == ACTUATOR_VIRTIO_MEM &&
+                       (resize->step_confirmed_bytes > 0 || !resize->growing) &&
+                       !resize_step_is_fulfilled(resize);
 
-        return half_way ? u64_add(u64_max(resize->kicked_usec, resize->progress_usec),
-                                  resize->config.kick_usec)
-                        : USEC_INFINITY;
+        return stopped ? u64_add(u64_max(resize->kicked_usec, resize->progress_usec),
+                                 resize->config.kick_usec)
+                       : USEC_INFINITY;
 }
 
 /*
@@ -170,13 +174,16 @@ static uint64_t step_deadline_usec(const Resize *resize) {
 static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) {
         if (event->now_usec >= silence_deadline_usec(resize))
                 return resize_restore(resize, RESULT_SILENT, event->now_usec);
-        if (event->now_usec >= step_deadline_usec(resize)) {
+        if (event->now_usec >= step_deadline_usec(resize) ||
+            resize_pace_is_too_slow(resize, event->now_usec)) {
                 resize->n_unanswered = 0; /* whatever has not been answered by now will not be */
                 return (resize_step_is_confirmed(resize) && resize_step_is_fulfilled(resize)) ||
                                        is_short(resize)
                                ? resize_close_step(resize, event)
                                : resize_adopt(resize, event->now_usec);
         }
+        if (event->now_usec >= resize_pace_deadline_usec(resize))
+                resize_pace_begin(resize, event->now_usec);
         if (event->now_usec < kick_deadline_usec(resize))
                 return resize_wait();
         if (resize->growing)
@@ -267,7 +274,8 @@ uint64_t resize_deadline_usec(const Resize *resize) {
 
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:
-                return u64_min(u64_min(step_deadline_usec(resize), silence_deadline_usec(resize)),
+                return u64_min(u64_min(u64_min(step_deadline_usec(resize), resize_pace_deadline_usec(resize)),
+                                       silence_deadline_usec(resize)),
                                kick_deadline_usec(resize));
 
         case RESIZE_RESTORING:

@@ -24,8 +24,9 @@
 #include "host-bridge/policy/planner.h"
 
 typedef struct ResizeConfig {
-        uint64_t confirm_timeout_usec; /* no progress for this long ends a step; default 5 s */
-        uint64_t offer_timeout_usec;   /* the guest's answer to a request; default 3 s */
+        uint64_t
+                confirm_timeout_usec; /* no progress for this long, or next to none, ends a step; default 5 s */
+        uint64_t offer_timeout_usec; /* the guest's answer to a request; default 3 s */
         uint64_t silence_usec; /* silence of the guest in a shrink step in flight; default 300 ms (S8) */
         uint64_t kick_usec;    /* least time between same-value kicks; default 1 s (S14) */
         uint64_t
@@ -106,8 +107,9 @@ typedef struct Resize {
         uint64_t progress_usec, heard_usec, asked_usec, kicked_usec;
         DecisionResult pending_result; /* what FINISH will say once restored */
         uint64_t begun_usec;
-        uint64_t progress_bytes; /* confirmed when the deadline was last moved */
-        uint64_t pace_usec;      /* longest that the open step took from one confirmation to the next */
+        uint64_t progress_bytes;                  /* confirmed when the deadline was last moved */
+        uint64_t pace_from_usec, pace_from_bytes; /* since when, and from where, its pace is measured */
+        uint64_t pace_usec; /* longest that the open step took from one confirmation to the next */
         uint64_t step_stall_usec;
         PlanStep closed_step; /* the last that was confirmed; ACTUATOR_NONE: none yet */
         unsigned touched; /* what a veto has to give back: a bit per device and DIMM, one for the balloon */

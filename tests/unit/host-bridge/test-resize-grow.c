@@ -70,16 +70,48 @@ static const Script scripts[] = {
                 .lines = {
                         {0, COMMANDS(256)},
                         {1, ACCEPTED, WAITS},
-                        {4000, CONFIRM, .mib = 64, WAITS, .deadline = 5000},
-                        {4500, CONFIRM, .mib = 65, WAITS},
+                        {4000, CONFIRM, .mib = 128, WAITS, .deadline = 5000},
+                        {4500, CONFIRM, .mib = 129, WAITS},
                         {5000, TICK, COMMANDS(256)}, /* a kick */
                         {5001, ACCEPTED, WAITS},
                         {8000, TICK, COMMANDS(256)},
                         {8001, REJECTED, WAITS},
-                        {9000, TICK, COMMANDS(66)}, /* 65 in whole blocks */
+                        {9000, TICK, COMMANDS(130)}, /* 129 in whole blocks */
                         {9001, ACCEPTED, FINISHES(RESULT_PARTIAL)},
                 },
-                .confirmed = 65, .n_steps = 1,
+                .confirmed = 129, .n_steps = 1,
+        },
+        {
+                "grow: always on the move, and too slow: 74 MiB in 5 s",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS, .deadline = 5001},
+                        {1000, CONFIRM, .mib = 16, WAITS},
+                        {2000, CONFIRM, .mib = 32, WAITS},
+                        {3000, CONFIRM, .mib = 48, WAITS},
+                        {4000, CONFIRM, .mib = 64, WAITS},
+                        {4900, CONFIRM, .mib = 74, WAITS, .deadline = 5001},
+                        {5001, TICK, COMMANDS(74)},
+                        {5002, ACCEPTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 74, .n_steps = 1,
+        },
+        {
+                "grow: slow, and slower then: 76 MiB in 5 s, and 70",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {2000, CONFIRM, .mib = 30, WAITS},
+                        {4900, CONFIRM, .mib = 76, WAITS, .deadline = 5001},
+                        {5001, TICK, WAITS, .deadline = 5900}, /* a kick */
+                        {7000, CONFIRM, .mib = 100, WAITS},
+                        {9900, CONFIRM, .mib = 146, WAITS, .deadline = 10001},
+                        {10001, TICK, COMMANDS(146)},
+                        {10002, ACCEPTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 146, .n_steps = 1,
         },
         {
                 "grow: nothing comes",

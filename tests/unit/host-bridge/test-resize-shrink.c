@@ -134,6 +134,39 @@ static const Script scripts[] = {
                 .confirmed = -64, .n_steps = 1,
         },
         {
+                "shrink: stuck from the start, asked again once a second, done",
+                DECISION_SHRINK, .wanted = 64, .plugged = 1024, .block = 2,
+                .lines = {
+                        {0, ASKS(960)},
+                        {1, OFFER, 1, 64, COMMANDS(960)},
+                        {2, ACCEPTED, WAITS},
+                        {900, HEARD, WAITS, .deadline = 1002},
+                        {1001, TICK, WAITS},
+                        {1002, TICK, COMMANDS(960)},
+                        {1003, ACCEPTED, WAITS},
+                        {1900, HEARD, WAITS, .deadline = 2002},
+                        {2001, TICK, WAITS},
+                        {2002, TICK, COMMANDS(960)},
+                        {2003, REJECTED, WAITS}, /* busy */
+                        {2200, CONFIRM, 1, -64, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = -64, .n_steps = 1,
+        },
+        {
+                "shrink: of a balloon, which goes on by itself, nothing is asked again",
+                DECISION_SHRINK, .wanted = 64, .inflated = 32,
+                .lines = {
+                        {0, ASKS(96)},
+                        {1, OFFER, 1, 64, COMMANDS(96)},
+                        {2, ACCEPTED, WAITS},
+                        {4900, HEARD, WAITS, .deadline = 5002},
+                        {5001, TICK, WAITS},
+                        {5002, TICK, COMMANDS(32)},
+                        {5003, ACCEPTED, FINISHES(RESULT_TIMEOUT)},
+                },
+                .n_steps = 1,
+        },
+        {
                 "shrink: stuck half way, the rest stays with the guest",
                 DECISION_SHRINK, .wanted = 64, .plugged = 1024, .block = 2,
                 .lines = {
