@@ -159,6 +159,8 @@ static const char *rule_text(const char *rule) {
                 {"deny-rate", "it has grown too fast lately"},
                 {"deny-quarantine", "its figures cannot be true, and it has its fair share"},
                 {"deny-host-pressure", "the host, or the VM's cgroup on it, stalls on memory"},
+                {"deny-plug",
+                 "only a DIMM is left to grow by, and its guest can not take in one of that size now"},
                 {"deny-max", "the VM is at its Max="},
                 {"deny-budget", "the host budget is used up"},
                 {"deny-observed", "the VM has no Max=, or Mode=observed: it is observed, not resized"},

@@ -42,6 +42,8 @@ ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
                 .block_bytes = memory_model_grow_block_bytes(model),
                 .take_block_bytes = memory_model_shrink_block_bytes(model),
                 .device_floor_bytes = memory_model_floor_bytes(model),
+                .dimm_too_large = memory_model_grows_by_dimm(model) &&
+                                  !planner_dimm_fits(model->dimm_unit_bytes, vm->guest.plug_budget_bytes),
                 .urgency = vm->guest.urgency,
                 .need_bytes = vm->guest.need_bytes,
                 .usable_bytes = vm->guest.usable_bytes,

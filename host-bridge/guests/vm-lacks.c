@@ -31,6 +31,7 @@ uint64_t vm_lacks(const Vm *vm) {
                 .vmm = &vm->facts,
                 .capabilities = vm->hello.capabilities,
                 .guest_block_bytes = vm->hello.block_size_bytes,
+                .plug_budget_bytes = vm->guest.plug_budget_bytes,
                 .psi_missing = misses_psi(vm),
         };
 

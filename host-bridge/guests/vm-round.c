@@ -29,7 +29,9 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
                 .vm_class = vm->policy.vm_class,
                 .shares = vm->policy.shares,
                 .min_bytes = subject.min_bytes,
-                .reach_bytes = vm_max_bytes(vm),
+                /* Nobody is asked to give for one that can not take it in. */
+                .reach_bytes = subject.dimm_too_large ? u64_min(vm_max_bytes(vm), vm->committed_bytes)
+                                                      : vm_max_bytes(vm),
                 .controlled = vm_is_managed(vm) && vm->model.known,
                 .size_bytes = subject.size_bytes,
                 .committed_bytes = vm->committed_bytes,

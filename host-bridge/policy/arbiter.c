@@ -153,6 +153,8 @@ static Bound bound_of(const ArbiterHost *host, const ArbiterVm *vm, uint64_t now
 
         if (room < block)
                 return least;
+        if (vm->dimm_too_large)
+                return (Bound){.rule = RULE_DENY_PLUG};
         bound(&least, free, RULE_DENY_BUDGET);
         if (free >= block)
                 bound(&least, others.bytes, others.rule);

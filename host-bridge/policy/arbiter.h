@@ -53,6 +53,7 @@ typedef struct ArbiterVm {
         uint64_t block_bytes;        /* memory_model_grow_block_bytes(): grants are multiples of it */
         uint64_t take_block_bytes;   /* memory_model_shrink_block_bytes(); 0: block_bytes */
         uint64_t device_floor_bytes; /* memory_model_floor_bytes() */
+        bool dimm_too_large;         /* the next growth is one: planner_dimm_fits() */
         uint64_t peak_bytes;         /* arbiter_peak_bytes(); 0 = unknown */
         uint64_t last_shrink_usec;   /* when a shrink closed that took something; 0 = never */
 

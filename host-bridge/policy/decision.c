@@ -37,6 +37,7 @@ static const char *const rule_names[] = {
         [RULE_DENY_RATE] = "deny-rate",
         [RULE_DENY_QUARANTINE] = "deny-quarantine",
         [RULE_DENY_HOST_PRESSURE] = "deny-host-pressure",
+        [RULE_DENY_PLUG] = "deny-plug",
 };
 _Static_assert(N_NAMES(rule_names) == DECISION_RULE_MAX, "every rule has a name");
 

@@ -43,6 +43,7 @@ typedef enum DecisionRule {
         RULE_DENY_RATE,          /* it has grown too fast lately */
         RULE_DENY_QUARANTINE,    /* its figures contradict the hypervisor's, and it has its fair share */
         RULE_DENY_HOST_PRESSURE, /* the host itself, or this VM's cgroup on it, stalls on memory */
+        RULE_DENY_PLUG,          /* only a DIMM is left, and the guest can not take in one of that size now */
         DECISION_RULE_MAX,
 } DecisionRule;
 

@@ -8,6 +8,7 @@
 #include "host-bridge/policy/lacks.h"
 
 #include "common/vocabulary.h"
+#include "host-bridge/policy/planner.h"
 
 #define N_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
@@ -67,6 +68,10 @@ static const Row rows[] = {
                 {"dimm-block", LACK_ERROR,
                  "its DIMMs are no multiple of its guest's memory blocks: the guest can not use them",
                  "a DimmSize= that is a multiple of the guest's block_size_bytes"},
+        [LACK_DIMM_PLUG] =
+                {"dimm-plug", LACK_WARNING,
+                 "a DIMM of that size is more than its guest can take in at once: it does not grow by one",
+                 "a smaller DimmSize=, or a virtio-mem device, which is plugged in parts"},
         [LACK_RIVAL] = {"rival", LACK_WARNING, "somebody else changes its memory: the bridge leaves it alone",
                         "stop the other one (virsh setmem, MOM, a ballooning service), then: memtidectl "
                         "resume NAME"},
@@ -92,7 +97,10 @@ static uint64_t judge_devices(const LackFacts *facts) {
                bit(!model->has_balloon, LACK_BALLOON) |
                bit(facts->agent && facts->guest_block_bytes > 0 &&
                            facts->dimm_bytes % facts->guest_block_bytes != 0,
-                   LACK_DIMM_BLOCK);
+                   LACK_DIMM_BLOCK) |
+               bit(facts->agent && memory_model_next_dimm(model) < MEMORY_MODEL_DIMMS_MAX &&
+                           !planner_dimm_fits(model->dimm_unit_bytes, facts->plug_budget_bytes),
+                   LACK_DIMM_PLUG);
 }
 
 static uint64_t judge_vmm(const VmmFacts *vmm) {

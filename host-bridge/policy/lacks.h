@@ -25,6 +25,7 @@ typedef enum Lack {
         LACK_HUGEPAGES,
         LACK_PREALLOCATED,
         LACK_DIMM_BLOCK,
+        LACK_DIMM_PLUG,
         LACK_RIVAL,
         LACK_OLD_QEMU,
         LACK_KIND_MAX,
@@ -55,7 +56,7 @@ typedef struct LackFacts {
         const VmmFacts *vmm;
         /* of the agent */
         uint64_t dimm_bytes; /* of policy: DIMMs of that size are wanted; 0: none */
-        uint64_t capabilities, guest_block_bytes;
+        uint64_t capabilities, guest_block_bytes, plug_budget_bytes;
         bool psi_missing;
 } LackFacts;
 

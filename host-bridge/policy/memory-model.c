@@ -115,13 +115,17 @@ uint64_t memory_model_inflatable_bytes(const MemoryModel *model) {
         return model->has_balloon ? u64_align_down(u64_sub(model->boot_bytes, kept), MIB) : 0;
 }
 
-uint64_t memory_model_grow_block_bytes(const MemoryModel *model) {
+bool memory_model_grows_by_dimm(const MemoryModel *model) {
         bool others = memory_model_balloon_bytes(model) >= PAGE_BYTES;
 
         for (unsigned i = 0; i < model->n_virtio_mem; i++)
                 others |= u64_sub(model->virtio_mem[i].max_bytes, model->virtio_mem[i].size_bytes) >=
                           model->virtio_mem[i].block_bytes;
-        return others || n_pluggable(model) == 0 ? memory_model_block_bytes(model) : model->dimm_unit_bytes;
+        return !others && n_pluggable(model) > 0;
+}
+
+uint64_t memory_model_grow_block_bytes(const MemoryModel *model) {
+        return memory_model_grows_by_dimm(model) ? model->dimm_unit_bytes : memory_model_block_bytes(model);
 }
 
 uint64_t memory_model_shrink_block_bytes(const MemoryModel *model) {

@@ -102,6 +102,9 @@ uint64_t memory_model_shrink_block_bytes(const MemoryModel *model);
  */
 bool memory_model_allow_dimms(MemoryModel *model, uint64_t unit_bytes, uint64_t guest_block_bytes);
 
+/* Nothing but another DIMM is left to grow by. */
+bool memory_model_grows_by_dimm(const MemoryModel *model);
+
 /* The number of the next DIMM to plug; MEMORY_MODEL_DIMMS_MAX: none may be plugged. */
 unsigned memory_model_next_dimm(const MemoryModel *model);
 

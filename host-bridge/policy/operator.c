@@ -25,6 +25,8 @@ static ArbiterVerdict judge_grow(const ArbiterHost *host, const ArbiterVm *vm, u
         uint64_t grant =
                 u64_min(u64_align_up(wanted, block), u64_align_down(u64_min(room, unreserved), block));
 
+        if (room >= block && vm->dimm_too_large)
+                return verdict(DECISION_DENY, RULE_DENY_PLUG, wanted);
         if (grant > 0)
                 return verdict(DECISION_GROW, RULE_OPERATOR, grant);
         if (room >= block)

@@ -92,13 +92,15 @@ static PlanStep plug(const MemoryModel *model, unsigned index, uint64_t bytes, u
         };
 }
 
+bool planner_dimm_fits(uint64_t unit_bytes, uint64_t wave_max_bytes) {
+        return unit_bytes <= u64_max(wave_max_bytes, WAVE_MIN_BYTES);
+}
+
 static PlanStep plug_dimm(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes) {
         uint64_t unit = model->dimm_unit_bytes;
         unsigned number = memory_model_next_dimm(model);
 
-        /* Its memmap is needed at once: a DIMM that the guest cannot take in is not plugged. */
-        if (number == MEMORY_MODEL_DIMMS_MAX || unit > bytes ||
-            unit > u64_max(wave_max_bytes, WAVE_MIN_BYTES))
+        if (number == MEMORY_MODEL_DIMMS_MAX || unit > bytes || !planner_dimm_fits(unit, wave_max_bytes))
                 return (PlanStep){.actuator = ACTUATOR_NONE};
         return (PlanStep){.actuator = ACTUATOR_DIMM, .device = number, .to_bytes = unit};
 }

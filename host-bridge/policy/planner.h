@@ -33,6 +33,9 @@ PlanStep plan_step_reverse(const PlanStep *step);
  */
 PlanStep planner_grow(const MemoryModel *model, uint64_t bytes, uint64_t wave_max_bytes);
 
+/* A guest with that plug budget can take in a DIMM of that size: all of its memmap is needed at once. */
+bool planner_dimm_fits(uint64_t unit_bytes, uint64_t wave_max_bytes);
+
 /*
  * Next step to take up to bytes, aligned down. guest_block_bytes: memory block of the guest, 0 if unknown; a
  * virtio-mem step stays below it (half a block: shrink.md S1, a whole online block goes in one piece and freezes a

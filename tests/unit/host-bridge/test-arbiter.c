@@ -22,7 +22,7 @@ typedef struct Row {
         Urgency urgency;
         int64_t need;
         struct {
-                bool uncontrolled, stale, no_shrink;
+                bool uncontrolled, stale, no_shrink, dimm_too_large;
                 uint64_t min, max, size, pending, ceiling, usable_less, floor, block, take_block,
                         device_floor, peak;
                 uint64_t budget, others;
@@ -88,6 +88,7 @@ static ArbiterVerdict judge(const Row *row) {
                 .block_bytes = or (row->with.block, 2) * MIB,
                 .take_block_bytes = row->with.take_block * MIB,
                 .device_floor_bytes = row->with.device_floor * MIB,
+                .dimm_too_large = row->with.dimm_too_large,
                 .peak_bytes = row->with.peak * MIB,
                 .last_shrink_usec = row->with.last_shrink * USEC_PER_SEC,
                 .vm_class = row->with.vm_class,
@@ -176,6 +177,10 @@ static const Row rows[] = {
         {"at max", URGENCY_CRITICAL, 700, {.max = 1024}, DENIES(RULE_DENY_MAX, 700)},
         {"max below the size", URGENCY_CRITICAL, 700, {.max = 600}, DENIES(RULE_DENY_MAX, 700)},
         {"less than a block below max", URGENCY_CRITICAL, 700, {.max = 1025}, DENIES(RULE_DENY_MAX, 700)},
+        {"by a DIMM that its guest can not take in",
+         URGENCY_CRITICAL, 700, {.block = 256, .dimm_too_large = true}, DENIES(RULE_DENY_PLUG, 700)},
+        {"so large, and no room for one", URGENCY_CRITICAL, 700,
+         {.block = 256, .dimm_too_large = true, .ceiling = 1024}, DENIES(RULE_DENY_CEILING, 700)},
         {"at the ceiling", URGENCY_CRITICAL, 700, {.ceiling = 1024}, DENIES(RULE_DENY_CEILING, 700)},
         {"the budget is used up", URGENCY_CRITICAL, 700, {.budget = 3072}, DENIES(RULE_DENY_BUDGET, 700)},
         {"the budget is exceeded", URGENCY_CRITICAL, 700, {.budget = 1000}, DENIES(RULE_DENY_BUDGET, 700)},

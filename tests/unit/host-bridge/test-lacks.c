@@ -112,6 +112,18 @@ static void odd_dimm(Patient *p) {
         p->facts.guest_block_bytes = 2 * GIB;
 }
 
+static void large_dimm(Patient *p) {
+        p->facts.dimm_bytes = p->model.dimm_unit_bytes = GIB;
+        p->model.free_slots = 1;
+        p->model.room_bytes = GIB;
+        p->facts.plug_budget_bytes = 512 * MIB;
+}
+
+static void large_dimm_without_a_slot(Patient *p) {
+        large_dimm(p);
+        p->model.free_slots = 0;
+}
+
 static void rival(Patient *p) {
         p->facts.n_yields = 1;
 }
@@ -149,6 +161,8 @@ static void test_each(void **state) {
                 {hugepages, "hugepages"},
                 {preallocated, "preallocated"},
                 {odd_dimm, "dimm-block"},
+                {large_dimm, "dimm-plug"},
+                {large_dimm_without_a_slot, NULL},
                 {rival, "rival"},
                 {old_qemu, "old-qemu"},
                 {nothing_known, NULL},

@@ -47,6 +47,10 @@ static void reach_ceiling(ArbiterVm *vm) {
         vm->ceiling_bytes = GIB;
 }
 
+static void have_no_place(ArbiterVm *vm) {
+        vm->dimm_too_large = true;
+}
+
 static void promise_more(ArbiterVm *vm) {
         vm->committed_bytes = 3 * GIB;
 }
@@ -68,6 +72,8 @@ static void test_bounds(void **state) {
                 {"from what is promised", 16 * GIB, promise_more, DECISION_GROW, RULE_OPERATOR, GIB},
                 {"at Max=", 2 * GIB, reach_max, DECISION_DENY, RULE_DENY_MAX, GIB},
                 {"at its devices' end", 2 * GIB, reach_ceiling, DECISION_DENY, RULE_DENY_CEILING, GIB},
+                {"no place for a DIMM", 2 * GIB, have_no_place, DECISION_DENY, RULE_DENY_PLUG, GIB},
+                {"smaller all the same", 768 * MIB, have_no_place, DECISION_SHRINK, RULE_OPERATOR, 256 * MIB},
                 {"the same", GIB, NULL, DECISION_KIND_MAX, RULE_NONE, 0},
                 {"less than a block", GIB - MIB, NULL, DECISION_KIND_MAX, RULE_NONE, 0},
                 {"smaller", 768 * MIB, NULL, DECISION_SHRINK, RULE_OPERATOR, 256 * MIB},
@@ -154,10 +160,8 @@ static void test_preview_of_a_shrink(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_bounds),
-                cmocka_unit_test(test_budget),
-                cmocka_unit_test(test_preview),
-                cmocka_unit_test(test_preview_of_a_shrink),
+                cmocka_unit_test(test_bounds),           cmocka_unit_test(test_budget),
+                cmocka_unit_test(test_preview),          cmocka_unit_test(test_preview_of_a_shrink),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

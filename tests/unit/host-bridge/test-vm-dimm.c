@@ -4,6 +4,8 @@
 
 #include "vm-fixture.h"
 
+#include "host-bridge/guests/vm-internal.h"
+
 #define UNIT (256 * MIB)
 
 static const VmPolicy with_dimms = {.controlled = true, .max_bytes = UINT64_MAX, .dimm_bytes = UNIT};
@@ -62,6 +64,29 @@ static void test_not_allowed(void **state) {
                 assert_int_equal(f->hypervisor.n_commands, 0);
         }
         vm_set_policy(f->vm, &with_dimms);
+        send_alarm(f, 100 * MIB);
+        assert_int_equal(f->hypervisor.n_commands, 1);
+}
+
+/* Said, and no failure: it grows as soon as it can, and nobody else is asked to give for it meanwhile. */
+static void test_larger_than_the_guest_can_take(void **state) {
+        Fixture *f = *state;
+        VmPolicy policy = with_dimms;
+        RoundVm round;
+
+        policy.dimm_bytes = 2 * GIB;
+        f->hypervisor.model.room_bytes = 8 * GIB;
+        start(f, &policy);
+        send_alarm(f, 100 * MIB);
+        assert_int_equal(f->hypervisor.n_commands, 0);
+        assert_int_equal(newest(f)->kind, DECISION_DENY);
+        assert_int_equal(newest(f)->rule, RULE_DENY_PLUG);
+        assert_true(lacks_has(vm_lacks(f->vm), LACK_DIMM_PLUG));
+        vm_round_see(f->vm, world_now(), &round);
+        assert_int_equal(round.reach_bytes, round.committed_bytes);
+
+        vm_set_policy(f->vm, &with_dimms);
+        assert_false(lacks_has(vm_lacks(f->vm), LACK_DIMM_PLUG));
         send_alarm(f, 100 * MIB);
         assert_int_equal(f->hypervisor.n_commands, 1);
 }
@@ -170,6 +195,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 dimm_test(test_grow),
                 dimm_test(test_not_allowed),
+                dimm_test(test_larger_than_the_guest_can_take),
                 dimm_test(test_shrink),
                 dimm_test(test_shrink_refused),
                 dimm_test(test_stuck),
