@@ -74,7 +74,7 @@ static void fulfil(MemoryModel *model, const PlanStep *step) {
                 return;
 
         case ACTUATOR_DIMM:
-                model->dimm_bytes = u64_shift(model->dimm_bytes, plan_step_delta_bytes(step));
+                memory_model_set_dimm(model, step->device, step->to_bytes);
                 return;
 
         case ACTUATOR_NONE:

@@ -158,10 +158,36 @@ static void test_preview_of_a_shrink(void **state) {
         assert_int_equal(size, 320 * MIB);
 }
 
+/* Each of them once, as they are numbered. */
+static void test_preview_of_dimms(void **state) {
+        OperatorPlan plan = {.growing = true,
+                             .bytes = GIB,
+                             .plug_budget_bytes = GIB,
+                             .guest_block_bytes = 128 * MIB};
+        MemoryModel bare = {.known = true, .boot_bytes = 512 * MIB, .free_slots = 2, .room_bytes = GIB};
+        PlanStep steps[8];
+        uint64_t size;
+
+        assert_true(memory_model_allow_dimms(&bare, 256 * MIB, 128 * MIB));
+        assert_int_equal(operator_preview(&bare, &plan, steps, 8, &size), 2);
+        assert_int_equal(steps[0].device, 0);
+        assert_int_equal(steps[1].device, 1);
+        assert_int_equal(size, GIB);
+
+        memory_model_set_dimm(&bare, 0, 256 * MIB);
+        memory_model_set_dimm(&bare, 1, 256 * MIB);
+        plan.growing = false;
+        assert_int_equal(operator_preview(&bare, &plan, steps, 8, &size), 2);
+        assert_int_equal(steps[0].device, 1);
+        assert_int_equal(steps[1].device, 0);
+        assert_int_equal(size, 512 * MIB);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_bounds),           cmocka_unit_test(test_budget),
                 cmocka_unit_test(test_preview),          cmocka_unit_test(test_preview_of_a_shrink),
+                cmocka_unit_test(test_preview_of_dimms),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
