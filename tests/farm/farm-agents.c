@@ -41,6 +41,10 @@ static void watch(int op, int fd, unsigned i, int kind, uint32_t events) {
 static void end_session(unsigned i) {
         FarmVm *vm = &farm->vms[i];
 
+        atomic_store(&vm->left_needy_usec, atomic_exchange(&vm->needy_usec, 0));
+        atomic_store(&vm->left_offered_bytes, atomic_exchange(&vm->offered_bytes, 0));
+        atomic_store(&vm->left_usec, farm_now());
+
         if (agents[i].session != 0)
                 atomic_fetch_sub(&farm->stats.sessions, 1);
         agents[i].session = 0;
@@ -65,7 +69,7 @@ static void take_welcome(unsigned i, const MessageWelcome *welcome) {
 
         if (agents[i].session == 0)
                 atomic_fetch_add(&farm->stats.sessions, 1);
-        /* What was told to the bridge before, this one may not act on. (That one's last command may still arrive.) */
+        /* What was told before, this session may not act on. */
         atomic_store(&vm->offered_bytes, 0);
         atomic_store(&vm->needy_usec, 0);
         agents[i].session = welcome->session;

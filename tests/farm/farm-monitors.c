@@ -90,6 +90,7 @@ static void take_client(unsigned i) {
                 (void) epoll_ctl(epoll_fd, EPOLL_CTL_MOD, monitor->listener, &event);
                 return;
         }
+        atomic_store(&farm->vms[i].accepted_usec, farm_now());
         atomic_fetch_add(&farm->stats.monitors, 1);
         (void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, monitor->fd, &event);
         greet(i);

@@ -47,6 +47,9 @@ typedef struct FarmVm {
         /* m: its memory */
         _Atomic(uint64_t) size_bytes, requested_bytes;   /* virtio-mem */
         _Atomic(uint64_t) balloon_bytes, balloon_target; /* inflated */
+        _Atomic(uint64_t) accepted_usec;                 /* its monitor's client */
+        /* a: what the last client of its channel knew when it left: a command of that one may still be on its way */
+        _Atomic(uint64_t) left_usec, left_needy_usec, left_offered_bytes;
         /* a: what its agent has told */
         _Atomic(uint64_t) needy_usec; /* when it last said that it lacks memory; 0: never in this session */
         _Atomic(uint64_t) offered_bytes; /* may be taken; 0: nothing is offered */
