@@ -36,7 +36,7 @@ struct Bridge {
         FdStore *fd_store;
         uint64_t
                 settle_usec; /* when what nobody has claimed in it is given up; USEC_INFINITY: that is done */
-        char *runtime_dir;
+        char *runtime_dir, *lease_dir;
         VmEntry *vms; /* hash by name */
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
         VmEntry *walked;

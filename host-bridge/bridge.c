@@ -144,6 +144,8 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
                 .next_id = next_id,
                 .record = put_record,
                 .want_round = want_round,
+                .lease_dir = bridge->lease_dir,
+                .runtime_dir = bridge->runtime_dir,
                 .root = options->root,
                 .userdata = bridge,
         };
@@ -182,7 +184,8 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge->adopt = options->adopt;
         bridge->fd_store = options->fd_store;
         bridge->runtime_dir = strdup(options->runtime_dir);
-        if (!bridge->runtime_dir)
+        bridge->lease_dir = strdup(options->lease_dir);
+        if (!bridge->runtime_dir || !bridge->lease_dir)
                 return -ENOMEM;
         fill_env(bridge, event, options);
         bridge->settle_usec = u64_add(bridge_now(bridge), SETTLE_USEC);
@@ -241,6 +244,7 @@ Bridge *bridge_free(Bridge *bridge) {
         (void) record_free(bridge->record);
         (void) sd_event_unref(bridge->env.event);
         free(bridge->runtime_dir);
+        free(bridge->lease_dir);
         free(bridge);
         return NULL;
 }

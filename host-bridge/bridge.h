@@ -19,6 +19,7 @@ typedef struct Bridge Bridge;
 typedef struct BridgeOptions {
         const RootDir *root;     /* the host; lives as long as the bridge */
         const char *runtime_dir; /* a real path; discovery folder is vms/ below it; both must exist */
+        const char *lease_dir;   /* a real path, that other bridges of the host use too */
         const char *policy_dir;  /* vm.d, below root */
         bool adopt;
         FdStore *fd_store; /* borrowed, and lives as long as the bridge */

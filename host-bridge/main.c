@@ -216,6 +216,7 @@ static int serve(sd_event *event, Setup *setup) {
                        &(BridgeOptions){
                                .root = setup->root,
                                .runtime_dir = setup->options.runtime_dir,
+                               .lease_dir = setup->options.lease_dir,
                                .policy_dir = setup->policy_dir,
                                .adopt = setup->options.adopt,
                                .fd_store = fd_store,

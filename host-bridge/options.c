@@ -13,6 +13,7 @@
 enum {
         OPT_CONFIG = 0x100,
         OPT_RUNTIME_DIR,
+        OPT_LEASE_DIR,
         OPT_ADOPT,
         OPT_LOG_LEVEL,
         OPT_LOG_TARGET,
@@ -24,6 +25,7 @@ enum {
 static const struct option long_options[] = {
         {"config", required_argument, NULL, OPT_CONFIG},
         {"runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR},
+        {"lease-dir", required_argument, NULL, OPT_LEASE_DIR},
         {"adopt", no_argument, NULL, OPT_ADOPT},
         {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
         {"log-target", required_argument, NULL, OPT_LOG_TARGET},
@@ -42,6 +44,8 @@ static void print_help(void) {
                       "beside it\n"
                       "  --runtime-dir=DIR     discovery folder DIR/vms, control socket DIR/bridge.sock\n"
                       "                        (default " DEFAULT_RUNTIME_DIR ")\n"
+                      "  --lease-dir=DIR       where the bridges of this host agree on who resizes a VM\n"
+                      "                        (default " DEFAULT_LEASE_DIR ")\n"
                       "  --adopt               give Max=device to every VM that is discovered\n"
                       "  --log-level=LEVEL     error, warning, notice, info or debug (default info)\n"
                       "  --log-target=TARGET   auto, journal or stderr (default auto)\n"
@@ -85,6 +89,10 @@ static int take_option(int c, const char *value, Options *options) {
                 options->runtime_dir = value;
                 return 1;
 
+        case OPT_LEASE_DIR:
+                options->lease_dir = value;
+                return 1;
+
         case OPT_ADOPT:
                 options->adopt = true;
                 return 1;
@@ -119,6 +127,7 @@ static int take_option(int c, const char *value, Options *options) {
 int options_parse(int argc, char *argv[], Options *ret) {
         Options options = {
                 .runtime_dir = DEFAULT_RUNTIME_DIR,
+                .lease_dir = DEFAULT_LEASE_DIR,
                 .log_level = LOG_INFO,
         };
         int c, r;

@@ -8,10 +8,11 @@
 #include "common/log.h"
 
 #define DEFAULT_RUNTIME_DIR "/run/memtide"
+#define DEFAULT_LEASE_DIR   "/run/memtide/lease"
 
 typedef struct Options {
         const char *config_file; /* NULL: the usual places */
-        const char *runtime_dir;
+        const char *runtime_dir, *lease_dir;
         bool adopt, dump_config, check;
         int log_level;
         LogTarget log_target;

@@ -100,6 +100,8 @@ void ctl_show_status(const json_t *vm, FILE *out) {
                         json_object_get(vm, "held_usec") ? ", for " : "",
                         json_object_get(vm, "held_usec") ? ctl_span(&texts, vm, "held_usec")
                                                          : " until it is resumed");
+        if (strcmp(ctl_word(vm, "leased_by"), "-") != 0 && ctl_word(vm, "leased_by")[0] != '\0')
+                fprintf(out, "  leased      resized by %s: only observed here\n", ctl_word(vm, "leased_by"));
         if (ctl_number(vm, "n_yields") > 0)
                 fprintf(out,
                         "  rival       somebody else changed its memory %" PRIu64 " times; left alone %s%s\n",

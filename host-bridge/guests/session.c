@@ -283,6 +283,12 @@ void session_renew(Session *session) {
                 log_debug("A guest could not be asked for a new Hello at once");
 }
 
+const char *session_path(const Session *session) {
+        assert(session);
+
+        return session->path;
+}
+
 bool session_is_open(const Session *session) {
         assert(session);
 

@@ -79,6 +79,9 @@ void session_void(Session *session);
 /* The same for a guest that does not know of it, and is asked for a new Hello: it was paused, or put back in time. */
 void session_renew(Session *session);
 
+/* Of its socket. */
+const char *session_path(const Session *session);
+
 bool session_is_open(const Session *session);
 bool session_is_connected(const Session *session);
 SessionCounters session_counters(const Session *session);

@@ -290,6 +290,7 @@ void vm_on_session(Session *session, const SessionEvent *event, void *userdata) 
         switch (event->kind) {
 
         case SESSION_CONNECTED:
+                vm_renew_lease(vm, event->now_usec); /* the socket may be that of another VM */
                 if (vm->env->keep_channel)
                         vm->env->keep_channel(vm->name, event->fd, vm->env->userdata);
                 return;

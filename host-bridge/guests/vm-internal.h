@@ -5,11 +5,12 @@
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
  * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-dimm.c (its
  * DIMMs), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in
- * the way), vm-pressure.c (its process on the host).
+ * the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
  */
 
 #include "common/log.h"
 #include "host-bridge/guests/vm.h"
+#include "host-bridge/lease.h"
 #include "host-bridge/policy/harm.h"
 #include "host-bridge/policy/pressure.h"
 
@@ -84,6 +85,9 @@ struct Vm {
         uint64_t n_shadowed,
                 shadow_bytes; /* what would have been done: how often, and the last size aimed at */
         Rival rival;
+        Lease lease;
+        uint64_t lease_due_usec;
+        char *leased_by; /* owned; NULL: not by anybody else */
         Harm harm;
         VmmFacts facts;
         uint64_t lacks_said, lacks_due_usec; /* bits per Lack; when they are looked at first */
@@ -120,7 +124,7 @@ uint64_t vm_max_bytes(const Vm *vm);
 
 /* The policy has something to decide, also where it is only recorded. */
 static inline bool vm_is_controlled(const Vm *vm) {
-        return vm->policy.controlled && vm->policy.mode != VM_MODE_OBSERVED;
+        return vm->policy.controlled && vm->policy.mode != VM_MODE_OBSERVED && !vm->leased_by;
 }
 
 /* Nothing that changes the VM is sent without it, neither to its hypervisor nor to its guest. */
@@ -158,6 +162,10 @@ ArbiterHost vm_host(const Vm *vm);
 
 /* Somebody else resizes it, or it is held. */
 bool vm_is_left_alone(const Vm *vm, uint64_t now_usec);
+
+/* Looks whether the VM is ours to resize, where another bridge may be; the same if it is not known yet. */
+void vm_renew_lease(Vm *vm, uint64_t now_usec);
+void vm_follow_lease(Vm *vm);
 
 /* Asks for a round, where there are any. */
 void vm_want_round(const Vm *vm);

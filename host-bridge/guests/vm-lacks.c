@@ -23,7 +23,8 @@ uint64_t vm_lacks(const Vm *vm) {
         LackFacts facts = {
                 .monitor = vm->monitor_up,
                 .agent = vm->session && session_is_open(vm->session),
-                .controlled = vm_is_controlled(vm),
+                .controlled = vm_is_controlled(vm) || vm->leased_by,
+                .leased = vm->leased_by != NULL,
                 .max_bytes = vm->policy.max_bytes,
                 .n_yields = vm->rival.n_yields,
                 .model = &vm->model,
@@ -55,7 +56,8 @@ void vm_say_lacks(Vm *vm, uint64_t now_usec) {
         news = vm_lacks(vm) & ~vm->lacks_said;
         vm->lacks_said |= news;
         for (Lack lack = 0; lack < LACK_KIND_MAX; lack++) {
-                bool told_elsewhere = lack == LACK_MONITOR || lack == LACK_AGENT || lack == LACK_RIVAL;
+                bool told_elsewhere = lack == LACK_MONITOR || lack == LACK_AGENT || lack == LACK_RIVAL ||
+                                      lack == LACK_LEASED;
 
                 if (lacks_has(news, lack) && !told_elsewhere && lack_severity(lack) != LACK_NOTE)
                         say(vm, lack);

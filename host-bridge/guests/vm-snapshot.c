@@ -113,6 +113,7 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                 .shadow_bytes = vm->shadow_bytes,
         };
         (void) snprintf(ret->name, sizeof(ret->name), "%s", vm->name);
+        (void) snprintf(ret->leased_by, sizeof(ret->leased_by), "%s", vm->leased_by ?: "");
         add_hello(vm, ret);
         add_guest(vm, ret);
         if (vm->session)

@@ -57,7 +57,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
         vm = malloc(sizeof(*vm));
         if (!vm)
                 return -ENOMEM;
-        *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX};
+        *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX, .lease.fd = -EBADF};
         (void) snprintf(vm->name, sizeof(vm->name), "%s", name);
 
         r = sd_event_add_time(env->event, &vm->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, vm_on_timer, vm);
@@ -79,6 +79,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
                         return r;
         }
 
+        vm_renew_lease(vm, vm_now());
         *ret = TAKE_PTR(vm);
         return 0;
 }
@@ -91,6 +92,8 @@ Vm *vm_free(Vm *vm) {
         (void) session_free(vm->session);
         (void) vmm_free(vm->vmm);
         ledger_set(vm->env->ledger, &vm->committed_bytes, 0);
+        lease_drop(&vm->lease, vm->env->lease_dir);
+        free(vm->leased_by);
         free(vm);
         return NULL;
 }
@@ -123,6 +126,7 @@ void vm_set_policy(Vm *vm, const VmPolicy *policy) {
 
         before = vm->policy.mode;
         vm->policy = *policy;
+        vm_follow_lease(vm);
         vm_allow_dimms(vm);
         if (!vm_is_managed(vm)) /* what is open stops where it is: its size stays */
                 vm_feed_kind(vm, RESIZE_EVENT_LOST);
@@ -187,6 +191,8 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 vm->least_size_bytes = UINT64_MAX;
                 vm_account(vm);
         }
+        if (now_usec >= vm->lease_due_usec)
+                vm_renew_lease(vm, now_usec);
         vm_say_lacks(vm, now_usec);
         vm_watch_pressure(vm, now_usec);
         if (vm->session)

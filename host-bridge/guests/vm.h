@@ -57,6 +57,9 @@ typedef struct VmEnv {
         void (*want_round)(void *userdata);
         void *userdata;
 
+        const char *lease_dir, *runtime_dir; /* lease_dir NULL: no other bridge is looked for */
+        bool lease_told;                     /* that lease_dir is of no use */
+
         const RootDir *root;             /* NULL: the hypervisors' cgroups are not looked at */
         uint64_t pressure_limit_percent; /* of theirs and of the host; UINT64_MAX: nobody looks */
         bool cgroups_told;               /* that one could not be read: named once */

@@ -75,6 +75,9 @@ static const Row rows[] = {
         [LACK_RIVAL] = {"rival", LACK_WARNING, "somebody else changes its memory: the bridge leaves it alone",
                         "stop the other one (virsh setmem, MOM, a ballooning service), then: memtidectl "
                         "resume NAME"},
+        [LACK_LEASED] = {"leased", LACK_WARNING,
+                         "another bridge of this host resizes it: here it is only observed",
+                         "end the other one (status says which), or set Mode=observed for the VM here"},
         [LACK_OLD_QEMU] = {"old-qemu", LACK_NOTE,
                            "its QEMU is older than 6.1: virtio-mem is missing or does not go with VFIO",
                            "a newer QEMU"},
@@ -121,7 +124,7 @@ uint64_t lacks_judge(const LackFacts *facts) {
 
         return bit(!facts->monitor, LACK_MONITOR) | bit(!facts->agent, LACK_AGENT) |
                bit(!facts->controlled, LACK_MAX) | bit(facts->n_yields > 0, LACK_RIVAL) |
-               bit(facts->agent && facts->psi_missing, LACK_PSI) |
+               bit(facts->leased, LACK_LEASED) | bit(facts->agent && facts->psi_missing, LACK_PSI) |
                bit(facts->agent && facts->model->known && facts->model->has_balloon && !driver,
                    LACK_BALLOON_DRIVER) |
                judge_devices(facts) | judge_vmm(facts->vmm);

@@ -27,6 +27,7 @@ typedef enum Lack {
         LACK_DIMM_BLOCK,
         LACK_DIMM_PLUG,
         LACK_RIVAL,
+        LACK_LEASED,
         LACK_OLD_QEMU,
         LACK_KIND_MAX,
 } Lack;
@@ -51,6 +52,7 @@ typedef struct LackFacts {
         bool monitor, agent; /* it speaks */
         bool controlled;     /* Max= is given, and Mode= is not observed */
         uint64_t max_bytes;  /* of policy; UINT64_MAX: as far as its devices reach */
+        bool leased;         /* another bridge resizes it */
         unsigned n_yields;   /* to somebody else who changes its memory */
         const MemoryModel *model;
         const VmmFacts *vmm;

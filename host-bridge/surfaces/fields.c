@@ -82,6 +82,7 @@ static const FieldRow vm_rows[] = {
         VM(harm_kills, READ_U64),
         VM(held, READ_BOOLEAN),
         VM(held_usec, READ_AGE),
+        VM(leased_by, READ_TEXT),
         VM(n_yields, READ_UNSIGNED),
         VM(yields_usec, READ_AGE),
         VM(n_shadowed, READ_U64),

@@ -60,6 +60,7 @@ typedef struct VmSnapshot {
         /* an operator holds it; for how long still, UINT64_MAX: until it is resumed */
         bool held;
         uint64_t held_usec;
+        char leased_by[160]; /* another bridge that resizes it; empty: none */
         /* left alone because somebody else changes its memory: how often so far, for how long still (UINT64_MAX: for ever) */
         unsigned n_yields;
         uint64_t yields_usec;

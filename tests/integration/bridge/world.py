@@ -135,6 +135,7 @@ class World:
         self.ctl_path = build / "host-bridge" / "memtidectl"
         self.process: subprocess.Popen[bytes] | None = None
         self.vms: dict[str, Vm] = {}
+        self.lease_dir = folder / "lease"
         self.launcher: list[str] = []  # goes before the bridge's command
         self.environment: dict[str, str] = {}
         self.fds: tuple[int, ...] = ()  # that it inherits
@@ -163,7 +164,8 @@ class World:
             arguments = ("--adopt",)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.launcher, self.bridge_path, "--config", self.config, "--runtime-dir", self.runtime, "--log-target=stderr",
+                [*self.launcher, self.bridge_path, "--config", self.config, "--runtime-dir", self.runtime,
+                 "--lease-dir", self.lease_dir, "--log-target=stderr",
                  "--log-level=debug", *arguments], stdout=log, stderr=log,
                 pass_fds=self.fds,
                 env={**os.environ, **self.environment, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
