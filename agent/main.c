@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/blocks/kernel-onliner.h"
 #include "agent/doctor.h"
+#include "agent/survival.h"
 #include "common/log.h"
 #include "proto/message.h"
 
@@ -96,6 +97,7 @@ int main(int argc, char **argv) {
         CommandLine line;
         int r;
 
+        survival_spare_heap();
         r = command_line_parse(argc, argv, &line);
         if (r <= 0)
                 return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;

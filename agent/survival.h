@@ -5,6 +5,9 @@
 
 #include "common/rootdir.h"
 
+/* Makes the most of little heap; to be called before anything is allocated. */
+void survival_spare_heap(void);
+
 /* Asks the kernel to spare us. Returns 0 or -errno. */
 int survival_escape_oom(const RootDir *root);
 

@@ -269,27 +269,3 @@ int stream_set_reading(Stream *stream, bool reading) {
         stream->reading = reading;
         return stream_update_events(stream);
 }
-
-int stream_connect_unix(const char *path) {
-        _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        size_t length;
-
-        assert(path);
-
-        length = strlen(path);
-        if (length == 0)
-                return -ENOENT;
-        if (length >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(address.sun_path, path, length);
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-
-        /* A Unix socket connects at once or not at all; a full backlog is EAGAIN, for the caller to try later. */
-        if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}

@@ -33,13 +33,14 @@ int block_survey_init(BlockSurvey *survey, const RootDir *root) {
         if (r < 0)
                 return r;
 
-        r = procfile_open(&survey->zoneinfo, root, "proc/zoneinfo");
+        r = procfile_open(&survey->zoneinfo, &survey->room, root, "proc/zoneinfo");
         return r == -ENOMEM ? r : 0; /* without the file the balance is empty, see read_balance() */
 }
 
 void block_survey_done(BlockSurvey *survey) {
         assert(survey);
         procfile_done(&survey->zoneinfo);
+        procroom_done(&survey->room);
 }
 
 void block_survey_expire(BlockSurvey *survey) {
@@ -90,8 +91,8 @@ static void read_balance(BlockSurvey *survey) {
         survey->balance = (ZoneBalance){};
         n = procfile_read(&survey->zoneinfo);
         r = n < 0 ? (int) n
-                  : zoneinfo_parse(survey->zoneinfo.text, (size_t) n, (uint64_t) sysconf(_SC_PAGESIZE),
-                                   &ignored, &survey->balance);
+                  : zoneinfo_parse(survey->room.text, (size_t) n, (uint64_t) sysconf(_SC_PAGESIZE), &ignored,
+                                   &survey->balance);
         if (r < 0)
                 (void) log_debug_errno(r, "Cannot read the balance of zones: %m");
         survey->balance.kernel_wanted = survey->kernel_wanted;

@@ -18,6 +18,7 @@ typedef struct BlockSurvey {
         bool map_is_fresh;
         bool kernel_wanted; /* of the balance, see policy/zone.h */
         ProcFile zoneinfo;
+        ProcRoom room;       /* for it */
         ZoneBalance balance; /* with what was decided since it was read */
         bool balance_is_fresh;
         uint64_t dimm_first, dimm_last; /* the DIMM last decided on, if its zone is known */

@@ -50,6 +50,7 @@ static const struct {
 
 struct Sampler {
         const RootDir *root; /* borrowed */
+        ProcRoom room;
         ProcFile files[SOURCE_MAX];
         bool named[SOURCE_MAX]; /* its failure has been logged and listed */
 
@@ -96,7 +97,7 @@ static void name_missing_keys(const CountersTable *table, Source source, uint32_
         *named |= missing;
 }
 
-/* Returns the text's length; 0 after a failure. */
+/* Returns the length of the text in the room; 0 after a failure. */
 static size_t source_read(Sampler *sampler, Source source) {
         ssize_t n = procfile_read(&sampler->files[source]);
 
@@ -115,8 +116,7 @@ static bool read_meminfo(Sampler *sampler, Snapshot *snapshot) {
         if (n == 0)
                 return false;
 
-        missing =
-                counters_parse(&sampler->meminfo, &counters_meminfo, sampler->files[SOURCE_MEMINFO].text, n);
+        missing = counters_parse(&sampler->meminfo, &counters_meminfo, sampler->room.text, n);
         if (missing != 0)
                 name_missing_keys(&counters_meminfo, SOURCE_MEMINFO, missing, &sampler->keys_named_meminfo);
         if (!counters_fill_meminfo(&sampler->meminfo, snapshot)) {
@@ -138,7 +138,7 @@ static bool read_vmstat(Sampler *sampler, Snapshot *snapshot) {
         if (n == 0)
                 return false;
 
-        missing = counters_parse(&sampler->vmstat, &counters_vmstat, sampler->files[SOURCE_VMSTAT].text, n);
+        missing = counters_parse(&sampler->vmstat, &counters_vmstat, sampler->room.text, n);
         if (missing != 0)
                 name_missing_keys(&counters_vmstat, SOURCE_VMSTAT, missing, &sampler->keys_named_vmstat);
         if (!counters_fill_vmstat(&sampler->vmstat, snapshot)) {
@@ -153,8 +153,8 @@ static bool read_zones(Sampler *sampler, Snapshot *snapshot) {
 
         if (n == 0)
                 return false;
-        if (zoneinfo_parse(sampler->files[SOURCE_ZONEINFO].text, n, snapshot->page_size_bytes, snapshot,
-                           &sampler->balance) < 0) {
+        if (zoneinfo_parse(sampler->room.text, n, snapshot->page_size_bytes, snapshot, &sampler->balance) <
+            0) {
                 source_failed(sampler, SOURCE_ZONEINFO, -EBADMSG);
                 return false;
         }
@@ -166,7 +166,7 @@ static bool read_pressure(Sampler *sampler, Source source, PsiTotals *ret) {
 
         if (n == 0)
                 return false;
-        if (psi_parse(sampler->files[source].text, n, ret) < 0) {
+        if (psi_parse(sampler->room.text, n, ret) < 0) {
                 source_failed(sampler, source, -EBADMSG);
                 return false;
         }
@@ -275,7 +275,7 @@ int sampler_new(const RootDir *root, Sampler **ret) {
                 rootdir_open(root, "sys/kernel/mm/lru_gen/enabled", O_RDONLY); /* before 6.1: none */
 
         for (Source source = 0; source < SOURCE_MAX; source++) {
-                int r = procfile_open(&sampler->files[source], root, sources[source].path);
+                int r = procfile_open(&sampler->files[source], &sampler->room, root, sources[source].path);
 
                 if (r == -ENOMEM)
                         return r;
@@ -304,6 +304,7 @@ Sampler *sampler_free(Sampler *sampler) {
 
         for (Source source = 0; source < SOURCE_MAX; source++)
                 procfile_done(&sampler->files[source]);
+        procroom_done(&sampler->room);
         cgroups_done(&sampler->cgroups);
         (void) safe_close(sampler->lru_gen_fd);
         zram_done(&sampler->zram);

@@ -15,9 +15,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "agent/agent-internal.h"
@@ -126,6 +128,15 @@ static int run(Bench *bench, const char *port) {
         return r < 0 ? r : agent_run(agent);
 }
 
+/*
+ * Whoever asks at /run/memtide/agent.sock makes the agent allocate, and an agent of this machine would lose its socket to us:
+ * a /run of our own, where that is allowed.
+ */
+static void hide_run(void) {
+        if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+                (void) mount("bench", "/run", "tmpfs", 0, NULL);
+}
+
 static bool arguments_are_valid(int argc, char **argv) {
         if (argc < 5 || argc > 7 || (argc == 7 && strcmp(argv[6], "stacks") != 0))
                 return false;
@@ -151,6 +162,7 @@ int main(int argc, char **argv) {
         bench.stacks = argc == 7;
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
+        hide_run();
         if (!mkdtemp(folder))
                 return 1;
         (void) snprintf(port, sizeof(port), "%s/port", folder);
