@@ -46,7 +46,7 @@ int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint6
 
 void vm_return_dimms(Vm *vm) {
         if (!vm->dimms_due || !vm_is_managed(vm) || !vm->monitor_up || !vm->model.known || !vm->session ||
-            !session_is_open(vm->session) || resize_is_open(&vm->resize))
+            !session_is_open(vm->session) || vm->resize)
                 return;
 
         vm->dimms_due = false;

@@ -149,14 +149,13 @@ static void take_alarm(Vm *vm, const MessageAlarm *alarm, uint64_t now_usec) {
 
 /* A guest in need, or one that says stop, ends a shrink; else it has merely been heard. */
 static void feed_mood(Vm *vm, uint64_t veto_id) {
-        bool shrinking = resize_is_open(&vm->resize) && !vm->resize.growing;
-        bool stop = veto_id == vm->resize.decision.id || vm->guest.urgency >= URGENCY_HIGH;
+        bool stop = veto_id == vm->resize_id || vm->guest.urgency >= URGENCY_HIGH;
 
-        vm_feed_kind(vm, shrinking && stop ? RESIZE_EVENT_VETO : RESIZE_EVENT_HEARD);
+        vm_feed_kind(vm, vm_is_shrinking(vm) && stop ? RESIZE_EVENT_VETO : RESIZE_EVENT_HEARD);
 }
 
 static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
-        if (offer->id != vm->resize.decision.id)
+        if (offer->id != vm->resize_id)
                 return;
         if (offer->offered_bytes == 0)
                 vm->held_until_usec = u64_add(vm_now(), u64_min(offer->hold_usec, GUEST_HOLD_MAX_USEC));
@@ -171,7 +170,7 @@ static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
 static void feed_confirm(Vm *vm, const MessageResizeConfirm *confirm) {
         uint64_t bound = size_bound(vm), usable = u64_min(confirm->usable_bytes, bound);
 
-        if (confirm->id != vm->resize.decision.id)
+        if (confirm->id != vm->resize_id)
                 return;
 
         vm->guest.need_bytes = bounded_need(vm, u64_delta(vm->guest.demand_bytes, usable), bound);
@@ -202,11 +201,11 @@ static void log_block(Vm *vm, const MessageBlockEvent *event) {
 /* To an OfflineRange, if one is open; of an OnlineRange nobody waits for the answer. */
 static void feed_result(Vm *vm, const MessageCommandResult *result) {
         /* A refusal to be told twice leaves the first command as it is. */
-        bool ours = result->id == vm->resize.decision.id && result->reason != REFUSAL_REPEATED;
+        bool ours = result->id == vm->resize_id && result->reason != REFUSAL_REPEATED;
         bool tried = result->outcome == COMMAND_FAILED;
 
-        if (ours && tried && vm->resize.phase == RESIZE_PREPARING)
-                vm_note_stuck_dimm(vm, vm->resize.step.device);
+        if (ours && tried && vm->resize && vm->resize->phase == RESIZE_PREPARING)
+                vm_note_stuck_dimm(vm, vm->resize->step.device);
         vm_feed(vm, &(ResizeEvent){
                             .kind = !ours                             ? RESIZE_EVENT_HEARD
                                     : result->outcome == COMMAND_DONE ? RESIZE_EVENT_PREPARED

@@ -78,7 +78,8 @@ struct Vm {
         Limiter limiter;
         RoundVm round;         /* what the last one found; its input is not kept up to date */
         uint64_t waiting_usec; /* others are asked to give for it since; 0: they are not */
-        Resize resize;
+        Resize *resize;        /* NULL: none is open */
+        uint64_t resize_id;   /* of the last decision that began one: what comes late may still speak of it */
         uint64_t closed_usec; /* when the last resize was over */
         DecisionRule denied_rule;
         uint64_t denied_usec;
@@ -135,8 +136,8 @@ static inline bool vm_is_managed(const Vm *vm) {
 /* What a closed decision means for the next: holds after refusals, failures and growth. */
 void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec);
 
-/* Records decision and begins its resize. */
-void vm_begin(Vm *vm, const Decision *decision);
+/* Records decision and begins its resize; decision then says how far it came at once. */
+void vm_begin(Vm *vm, Decision *decision);
 
 /* The VM as the pure core judges it, and a decision from a verdict. */
 ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec);
@@ -180,6 +181,11 @@ void vm_begin_grace(Vm *vm);
 /* A bit per Lack; and in the log what was not said before. */
 uint64_t vm_lacks(const Vm *vm);
 void vm_say_lacks(Vm *vm, uint64_t now_usec);
+
+/* Of the open resize. */
+static inline bool vm_is_shrinking(const Vm *vm) {
+        return vm->resize && !vm->resize->growing;
+}
 
 /* A step is about to be commanded by us. */
 void vm_rival_note_command(Vm *vm, const PlanStep *step);

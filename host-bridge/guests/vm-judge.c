@@ -23,9 +23,8 @@ static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
         bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
                         session_is_open(vm->session);
 
-        return speaking && !vm_is_left_alone(vm, now_usec) && !resize_is_open(&vm->resize) &&
-               vm->guest.known && vm->guest.arrived_usec > vm->closed_usec &&
-               vm->model_usec > vm->closed_usec;
+        return speaking && !vm_is_left_alone(vm, now_usec) && !vm->resize && vm->guest.known &&
+               vm->guest.arrived_usec > vm->closed_usec && vm->model_usec > vm->closed_usec;
 }
 
 ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {

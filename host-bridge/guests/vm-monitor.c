@@ -75,7 +75,7 @@ static void on_oom_deflation(Vm *vm) {
                           "VM %s: its balloon fell to %" PRIu64 " MiB unasked: the guest ran out of memory",
                           vm->name, step.to_bytes / MIB);
 
-        if (resize_is_open(&vm->resize)) {
+        if (vm->resize) {
                 vm_feed_kind(vm, RESIZE_EVENT_VETO);
                 return;
         }
@@ -121,7 +121,7 @@ static void on_lost(Vm *vm, const char *why) {
 static void on_reply(Vm *vm, const VmmEvent *event) {
         if (event->kind == VMM_REJECTED)
                 log_warning("VM %s: the hypervisor refused: %s", vm->name, event->text ?: "no reason given");
-        if (event->id == 0 || event->id != vm->resize.decision.id)
+        if (event->id == 0 || event->id != vm->resize_id)
                 return;
         vm_feed_kind(vm, event->kind == VMM_ACCEPTED ? RESIZE_EVENT_ACCEPTED : RESIZE_EVENT_REJECTED);
 }

@@ -18,7 +18,7 @@ static int can_be_told(const Vm *vm) {
         if (vm->paused)
                 return -EHOSTDOWN;
         /* Planned on an older reading it would ask for what is there already. */
-        if (resize_is_open(&vm->resize) || vm->model_usec <= vm->closed_usec)
+        if (vm->resize || vm->model_usec <= vm->closed_usec)
                 return -EBUSY;
         return 0;
 }
@@ -76,9 +76,7 @@ int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan
                         preview(vm, ret);
                 return 0;
         }
-        vm_carry(vm, &ret->decision, now_usec);
-        if (vm->resize.decision.id == ret->decision.id)
-                ret->decision = vm->resize.decision; /* it may be over already */
+        vm_carry(vm, &ret->decision, now_usec); /* it may be over already */
         return 0;
 }
 

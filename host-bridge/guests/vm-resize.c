@@ -5,6 +5,9 @@
  * here; what can not be sent is an event like any other.
  */
 
+#include <assert.h>
+#include <stdlib.h>
+
 #include "host-bridge/guests/vm-internal.h"
 
 /* The core answers each event with one action, and a failed one with another; this many in a row are a mistake. */
@@ -36,7 +39,7 @@ static ResizeEvent complete(const Vm *vm, const ResizeEvent *event) {
 }
 
 static int send_request(Vm *vm, const ResizeAction *action) {
-        const Decision *decision = &vm->resize.decision;
+        const Decision *decision = &vm->resize->decision;
         Message message = {
                 .type = MESSAGE_SHRINK_REQUEST,
                 .shrink_request =
@@ -62,7 +65,7 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
                 .type = MESSAGE_GROW_NOTICE,
                 .grow_notice =
                         {
-                                .id = vm->resize.decision.id,
+                                .id = vm->resize->decision.id,
                                 .deadline_usec =
                                         session_guest_usec(vm->session, u64_add(vm_now(), NOTICE_LIFE_USEC)),
                                 .bytes = delta > 0 ? (uint64_t) delta : 0,
@@ -80,8 +83,8 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
 static void send_online(Vm *vm, const Dimm *dimm) {
         int r;
 
-        r = vm_send_range(vm, MESSAGE_ONLINE_RANGE, vm->resize.decision.id, dimm,
-                          vm->resize.config.offline_timeout_usec);
+        r = vm_send_range(vm, MESSAGE_ONLINE_RANGE, vm->resize->decision.id, dimm,
+                          vm->resize->config.offline_timeout_usec);
         if (r < 0)
                 (void) log_debug_errno(r, "VM %s: the guest was not told to take a DIMM back: %m", vm->name);
 }
@@ -93,7 +96,7 @@ static int send_command(Vm *vm, const ResizeAction *action) {
                 send_notice(vm, action);
         vm_rival_note_command(vm, &action->step);
         vm_account(vm);
-        r = vmm_command(vm->vmm, vm->resize.decision.id, &action->step);
+        r = vmm_command(vm->vmm, vm->resize->decision.id, &action->step);
         if (r < 0)
                 (void) log_warning_errno(r, "VM %s: could not command a step: %m", vm->name);
         return r;
@@ -126,7 +129,7 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
 }
 
 static void finish(Vm *vm) {
-        const Decision *decision = &vm->resize.decision;
+        const Decision *decision = &vm->resize->decision;
 
         vm->closed_usec = vm_now();
         /* A step planned on an older reading would ask for what is there already. */
@@ -156,8 +159,8 @@ static void carry_out(Vm *vm, ResizeAction action) {
                         break;
 
                 case RESIZE_PREPARE:
-                        if (vm_send_range(vm, MESSAGE_OFFLINE_RANGE, vm->resize.decision.id, &action.offline,
-                                          vm->resize.config.offline_timeout_usec) < 0)
+                        if (vm_send_range(vm, MESSAGE_OFFLINE_RANGE, vm->resize->decision.id, &action.offline,
+                                          vm->resize->config.offline_timeout_usec) < 0)
                                 failed.kind = RESIZE_EVENT_LOST;
                         break;
 
@@ -172,22 +175,31 @@ static void carry_out(Vm *vm, ResizeAction action) {
                 }
 
                 if (failed.kind == RESIZE_EVENT_KIND_MAX) {
-                        vm_arm(vm, resize_deadline_usec(&vm->resize));
+                        vm_arm(vm, resize_deadline_usec(vm->resize));
                         return;
                 }
                 failed = complete(vm, &failed);
-                action = resize_feed(&vm->resize, &failed);
+                action = resize_feed(vm->resize, &failed);
         }
-        vm_arm(vm, resize_deadline_usec(&vm->resize));
+        vm_arm(vm, resize_deadline_usec(vm->resize));
+}
+
+/* Of thousands of VMs few are resized at a time: the others hold nothing for it. */
+static void drop_if_over(Vm *vm) {
+        if (resize_is_open(vm->resize))
+                return;
+        free(vm->resize);
+        vm->resize = NULL;
 }
 
 void vm_feed(Vm *vm, const ResizeEvent *event) {
         ResizeEvent full;
 
-        if (!resize_is_open(&vm->resize))
+        if (!vm->resize)
                 return;
         full = complete(vm, event);
-        carry_out(vm, resize_feed(&vm->resize, &full));
+        carry_out(vm, resize_feed(vm->resize, &full));
+        drop_if_over(vm);
 }
 
 void vm_feed_kind(Vm *vm, ResizeEventKind kind) {
@@ -197,17 +209,34 @@ void vm_feed_kind(Vm *vm, ResizeEventKind kind) {
 int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Vm *vm = userdata;
 
-        if (resize_is_open(&vm->resize))
+        if (vm->resize)
                 vm_feed_kind(vm, RESIZE_EVENT_TICK);
         else
                 vm_judge(vm, vm_now());
         return 0;
 }
 
-void vm_begin(Vm *vm, const Decision *decision) {
+/* Without a word sent: the host is out of memory, and tries again as after any failure. */
+static void fail(Vm *vm, Decision *decision) {
+        decision->result = RESULT_FAILED;
+        decision->closed_usec = vm_now();
+        vm_note_result(vm, decision, decision->closed_usec);
+        vm->env->record(decision, vm->env->userdata);
+}
+
+void vm_begin(Vm *vm, Decision *decision) {
         ResizeEvent first = complete(vm, &(ResizeEvent){.kind = RESIZE_EVENT_HEARD});
 
+        assert(!vm->resize);
+        vm->resize = malloc(sizeof(*vm->resize));
+        if (!vm->resize) {
+                fail(vm, decision);
+                return;
+        }
+        vm->resize_id = decision->id;
         vm->env->record(decision, vm->env->userdata); /* the reason, before anything is sent */
         carry_out(vm,
-                  resize_begin(&vm->resize, &vm->env->resize, decision, vm->hello.block_size_bytes, &first));
+                  resize_begin(vm->resize, &vm->env->resize, decision, vm->hello.block_size_bytes, &first));
+        *decision = vm->resize->decision;
+        drop_if_over(vm);
 }

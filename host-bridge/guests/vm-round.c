@@ -16,12 +16,11 @@ void vm_want_round(const Vm *vm) {
 
 /* Of a shrink under way: it may still be vetoed, and then the next round asks others. */
 static uint64_t giving_bytes(const Vm *vm) {
-        return resize_is_open(&vm->resize) && !vm->resize.growing ? vm->resize.decision.wanted_bytes : 0;
+        return vm_is_shrinking(vm) ? vm->resize->decision.wanted_bytes : 0;
 }
 
 void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
         ArbiterVm subject = vm_subject(vm, now_usec);
-        bool open = resize_is_open(&vm->resize);
 
         assert(ret);
 
@@ -45,7 +44,7 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
                 .fall_bytes_per_sec = vm->guest.fall_bytes_per_sec,
                 .giving_bytes = giving_bytes(vm),
         };
-        for (PoolLevel level = POOL_FULL; level < POOL_LEVEL_MAX && !open; level++)
+        for (PoolLevel level = POOL_FULL; level < POOL_LEVEL_MAX && !vm->resize; level++)
                 ret->spare_bytes[level] = arbiter_spare_bytes(&vm->env->arbiter, &subject, level, now_usec);
 }
 

@@ -97,8 +97,8 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                 .ceiling_bytes = memory_model_ceiling_bytes(&vm->model),
                 .balloon_bytes = memory_model_balloon_bytes(&vm->model),
                 .agent_connected = vm->session && session_is_open(vm->session),
-                .resizing = resize_is_open(&vm->resize),
-                .resize = vm->resize.decision,
+                .resizing = vm->resize != NULL,
+                .resize = vm->resize ? vm->resize->decision : (Decision){},
                 .held = now_usec < vm->hold_until_usec,
                 .held_usec = vm->hold_until_usec == USEC_INFINITY ? UINT64_MAX
                                                                   : u64_sub(vm->hold_until_usec, now_usec),

@@ -94,6 +94,7 @@ Vm *vm_free(Vm *vm) {
         ledger_set(vm->env->ledger, &vm->committed_bytes, 0);
         lease_drop(&vm->lease, vm->env->lease_dir);
         free(vm->leased_by);
+        free(vm->resize);
         free(vm);
         return NULL;
 }
@@ -157,7 +158,8 @@ void vm_account(Vm *vm) {
                 /* QEMU tells no balloon's target: what we let go of and the guest has not taken yet. */
                 if (vm->rival.balloon_commanded)
                         bytes = u64_add(bytes, u64_sub(inflated, vm->rival.balloon_bytes));
-                bytes = u64_max(bytes, u64_max(resize_reserved_bytes(&vm->resize), vm->unsure_bytes));
+                bytes = u64_max(bytes, u64_max(vm->resize ? resize_reserved_bytes(vm->resize) : 0,
+                                               vm->unsure_bytes));
         }
         ledger_set(vm->env->ledger, &vm->committed_bytes, bytes);
         if (bytes < before && vm->env->round.n_waiting > 0)
@@ -197,6 +199,6 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
         vm_watch_pressure(vm, now_usec);
         if (vm->session)
                 vm_take_malformed(vm, now_usec);
-        if (!resize_is_open(&vm->resize))
+        if (!vm->resize)
                 vm_judge(vm, now_usec);
 }
