@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "common/deadline.h"
 #include "common/stream.h"
 #include "host-bridge/guests/guest-clock.h"
 #include "host-bridge/guests/session.h"
@@ -14,8 +15,8 @@
 struct Session {
         SessionOptions options;
         sd_event *event;
-        sd_event_source *timer;  /* reconnect, or ask for the Hello again */
-        sd_event_source *resume; /* reading goes on */
+        Deadline timer;   /* reconnect, or ask for the Hello again */
+        Deadline *resume; /* reading goes on; NULL: it was never stopped on this connection */
         char *path;
         Stream *stream;
         int adopted_fd;                      /* the first connection; -EBADF: it is made here */

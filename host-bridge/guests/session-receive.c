@@ -68,7 +68,7 @@ static bool take_hello(Session *session, const Message *message, uint64_t now_us
         (void) guest_clock_observe(&session->clock, message->monotonic_usec, now_usec);
         session->retry_usec = session->options.retry_min_usec;
         session->handshake_usec = session->options.handshake_timeout_usec;
-        (void) sd_event_source_set_enabled(session->timer, SD_EVENT_OFF);
+        deadline_set(&session->timer, USEC_INFINITY);
 
         /* Not sent for a full buffer: the guest repeats its Hello until it is. */
         (void) welcome(session, hello);

@@ -45,11 +45,6 @@ static uint64_t loop_now(const Session *session) {
         return now_usec;
 }
 
-static void arm(sd_event_source *source, uint64_t usec) {
-        (void) sd_event_source_set_time_relative(source, usec);
-        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
 bool session_tell(Session *session, const SessionEvent *event) {
         bool freed = false, *outer = session->freed;
 
@@ -87,6 +82,14 @@ int session_write(Session *session, Message *message, uint32_t id) {
         return 0;
 }
 
+static void drop_resume(Session *session) {
+        if (!session->resume)
+                return;
+        deadline_leave(session->resume);
+        free(session->resume);
+        session->resume = NULL;
+}
+
 /* For every copy of the connection: QEMU would not serve the next one while the service manager still has this one. */
 static void hang_up(Session *session) {
         if (session->stream)
@@ -96,8 +99,8 @@ static void hang_up(Session *session) {
 
 static void disconnect(Session *session) {
         hang_up(session);
-        session->resume = sd_event_source_disable_unref(session->resume);
-        arm(session->timer, session->retry_usec);
+        drop_resume(session);
+        deadline_set_relative(&session->timer, session->retry_usec);
         session->retry_usec = u64_min(session->retry_usec * 2, session->options.retry_max_usec);
 
         if (session->id == 0)
@@ -109,33 +112,45 @@ static void disconnect(Session *session) {
 static int ask_for_hello(Session *session) {
         Message ping = {.type = MESSAGE_PING, .ping.id = session->sent_outside + 1};
 
-        arm(session->timer, session->handshake_usec);
+        deadline_set_relative(&session->timer, session->handshake_usec);
         session->handshake_usec = u64_min(session->handshake_usec * 2, HANDSHAKE_TIMEOUT_MAX);
         return session_write(session, &ping, 0);
 }
 
-static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
+static void on_resume(void *userdata) {
         Session *session = userdata;
 
         if (session->stream && stream_set_reading(session->stream, true) < 0)
                 disconnect(session);
-        return 0;
 }
 
-/* Few guests are ever stopped: the timer is made for those. */
+static int make_resume(Session *session) {
+        int r;
+
+        session->resume = malloc(sizeof(*session->resume));
+        if (!session->resume)
+                return -ENOMEM;
+        r = deadline_join(session->event, on_resume, session, session->resume);
+        if (r < 0) {
+                free(session->resume);
+                session->resume = NULL;
+        }
+        return r;
+}
+
+/* Few guests are ever stopped: the deadline is made for those. */
 static void throttle(Session *session, uint64_t now_usec) {
         uint64_t wait_usec = u64_max(token_bucket_wait_usec(&session->messages, now_usec),
                                      token_bucket_wait_usec(&session->bytes, now_usec));
 
         if (wait_usec == 0)
                 return;
-        if (!session->resume && sd_event_add_time(session->event, &session->resume, CLOCK_MONOTONIC, 0,
-                                                  USEC_PER_MSEC, on_resume, session) < 0)
+        if (!session->resume && make_resume(session) < 0)
                 return;
         if (stream_set_reading(session->stream, false) < 0)
                 return;
         session->counters.throttled++;
-        arm(session->resume, wait_usec);
+        deadline_set_relative(session->resume, wait_usec);
 }
 
 static void on_bytes(Stream *stream, const uint8_t *data, size_t size, int error, void *userdata) {
@@ -171,7 +186,7 @@ static int session_connect(Session *session) {
         return ask_for_hello(session);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static void on_timer(void *userdata) {
         Session *session = userdata;
         bool anew = !session->stream && session->adopted_fd < 0;
         int r;
@@ -187,7 +202,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 (void) session_tell(session, &(SessionEvent){.kind = SESSION_CONNECTED,
                                                              .fd = stream_fd(session->stream),
                                                              .now_usec = loop_now(session)});
-        return 0;
 }
 
 int session_new(sd_event *event, const char *path, const SessionOptions *options, SessionHandler handler,
@@ -219,11 +233,10 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
         if (!session->path)
                 return -ENOMEM;
 
-        r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
-                                       session);
+        r = deadline_join(event, on_timer, session, &session->timer);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(session->timer, "agent-connect");
+        deadline_set_relative(&session->timer, 0);
 
         *ret = TAKE_PTR(session);
         return 0;
@@ -235,8 +248,8 @@ Session *session_free(Session *session) {
 
         if (session->freed)
                 *session->freed = true;
-        (void) sd_event_source_disable_unref(session->timer);
-        (void) sd_event_source_disable_unref(session->resume);
+        deadline_leave(&session->timer);
+        drop_resume(session);
         (void) stream_free(session->stream); /* and not hung up: the next bridge may go on with it */
         (void) safe_close(session->adopted_fd);
         (void) sd_event_unref(session->event);
@@ -271,7 +284,7 @@ void session_void(Session *session) {
         assert(session);
 
         if (session->stream)
-                arm(session->timer, session->handshake_usec);
+                deadline_set_relative(&session->timer, session->handshake_usec);
         session->id = 0;
 }
 

@@ -8,6 +8,7 @@
  * the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
  */
 
+#include "common/deadline.h"
 #include "common/log.h"
 #include "host-bridge/guests/vm.h"
 #include "host-bridge/lease.h"
@@ -47,7 +48,7 @@ struct Vm {
         VmPolicy policy;
         Session *session; /* NULL: it has no channel */
         Vmm *vmm;         /* NULL: it has no monitor */
-        sd_event_source *timer;
+        Deadline timer;   /* the next tick of the resize, or judgement */
 
         /* hypervisor */
         bool monitor_up, paused;
@@ -102,7 +103,7 @@ uint64_t vm_now(void);
 /* What the shared handlers are made of. */
 void vm_on_session(Session *session, const SessionEvent *event, void *userdata);
 void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata);
-int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+void vm_on_timer(void *userdata);
 
 /* After a new model, policy or Hello: may DIMMs be plugged and pulled? */
 void vm_allow_dimms(Vm *vm);

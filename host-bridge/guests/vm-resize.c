@@ -20,12 +20,7 @@
 #define NOTICE_LIFE_USEC (60 * USEC_PER_SEC)
 
 void vm_arm(Vm *vm, uint64_t deadline_usec) {
-        if (deadline_usec == USEC_INFINITY) {
-                (void) sd_event_source_set_enabled(vm->timer, SD_EVENT_OFF);
-                return;
-        }
-        (void) sd_event_source_set_time(vm->timer, deadline_usec);
-        (void) sd_event_source_set_enabled(vm->timer, SD_EVENT_ONESHOT);
+        deadline_set(&vm->timer, deadline_usec);
 }
 
 static ResizeEvent complete(const Vm *vm, const ResizeEvent *event) {
@@ -206,14 +201,13 @@ void vm_feed_kind(Vm *vm, ResizeEventKind kind) {
         vm_feed(vm, &(ResizeEvent){.kind = kind});
 }
 
-int vm_on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+void vm_on_timer(void *userdata) {
         Vm *vm = userdata;
 
         if (vm->resize)
                 vm_feed_kind(vm, RESIZE_EVENT_TICK);
         else
                 vm_judge(vm, vm_now());
-        return 0;
 }
 
 /* Without a word sent: the host is out of memory, and tries again as after any failure. */

@@ -60,11 +60,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
         *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX, .lease.fd = -EBADF};
         (void) snprintf(vm->name, sizeof(vm->name), "%s", name);
 
-        r = sd_event_add_time(env->event, &vm->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, vm_on_timer, vm);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(vm->timer, "vm-resize");
-        r = sd_event_source_set_enabled(vm->timer, SD_EVENT_OFF);
+        r = deadline_join(env->event, vm_on_timer, vm, &vm->timer);
         if (r < 0)
                 return r;
 
@@ -88,7 +84,7 @@ Vm *vm_free(Vm *vm) {
         if (!vm)
                 return NULL;
 
-        (void) sd_event_source_disable_unref(vm->timer);
+        deadline_leave(&vm->timer);
         (void) session_free(vm->session);
         (void) vmm_free(vm->vmm);
         ledger_set(vm->env->ledger, &vm->committed_bytes, 0);
