@@ -18,6 +18,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -256,6 +257,15 @@ int stream_write(Stream *stream, const uint8_t *data, size_t size) {
 int stream_fd(const Stream *stream) {
         assert(stream);
         return stream->fd;
+}
+
+bool stream_is_ready(const Stream *stream) {
+        struct pollfd poller = {.events = POLLIN};
+
+        assert(stream);
+
+        poller.fd = stream->fd;
+        return poll(&poller, 1, 0) > 0;
 }
 
 size_t stream_pending(const Stream *stream) {

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "common/deadline.h"
 #include "common/stream.h"
 #include "common/units.h"
 #include "host-bridge/vmm/qmp-message.h"
@@ -42,9 +43,11 @@ struct Qmp {
         QmpOptions options;
         sd_event *event;
         Stream *stream;
-        sd_event_source *timer;
+        Deadline deadline; /* of the greeting, and of the reply that is due first */
+        bool patient;      /* it has been given more time, and has not answered since */
         QmpScanner scanner;
-        PendingCommand pending[QMP_PENDING_MAX];
+        PendingCommand *pending; /* QMP_PENDING_MAX; NULL: none */
+        unsigned n_pending;
         uint64_t next_id, greeting_deadline_usec, n_strays;
         pid_t peer_pid;
         QmpHandler handler;
@@ -80,64 +83,54 @@ static void qmp_fail(Qmp *qmp, int error) {
                 return;
         qmp->state = STATE_CLOSED;
         qmp->stream = stream_free(qmp->stream);
-        (void) sd_event_source_set_enabled(qmp->timer, SD_EVENT_OFF);
+        deadline_set(&qmp->deadline, USEC_INFINITY);
         (void) signal_owner(qmp, &(QmpSignal){.kind = QMP_CLOSED, .error = error});
 }
 
 static void qmp_arm(Qmp *qmp) {
-        uint64_t deadline_usec = qmp->greeting_deadline_usec;
+        uint64_t due_usec = qmp->greeting_deadline_usec;
 
-        for (size_t i = 0; i < ELEMENTSOF(qmp->pending); i++)
+        for (size_t i = 0; i < QMP_PENDING_MAX && qmp->pending; i++)
                 if (qmp->pending[i].used)
-                        deadline_usec = u64_min(deadline_usec, qmp->pending[i].deadline_usec);
-
-        if (deadline_usec == USEC_INFINITY) {
-                (void) sd_event_source_set_enabled(qmp->timer, SD_EVENT_OFF);
-                return;
-        }
-        (void) sd_event_source_set_time(qmp->timer, deadline_usec);
-        (void) sd_event_source_set_enabled(qmp->timer, SD_EVENT_ONESHOT);
+                        due_usec = u64_min(due_usec, qmp->pending[i].deadline_usec);
+        deadline_set(&qmp->deadline, due_usec);
 }
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        qmp_fail(userdata, -ETIMEDOUT);
-        return 0;
-}
-
-static int qmp_write(Qmp *qmp, const char *command, json_t *arguments, uint64_t id) {
-        char text[4096];
-        json_t *root;
-        size_t n;
-
-        root = arguments ? json_pack("{s:s, s:o, s:I}", "execute", command, "arguments", arguments, "id",
-                                     (json_int_t) id)
-                         : json_pack("{s:s, s:I}", "execute", command, "id", (json_int_t) id);
-        if (!root)
-                return -ENOMEM;
-
-        n = json_dumpb(root, text, sizeof(text) - 1, JSON_COMPACT);
-        json_decref(root);
-        if (n == 0 || n > sizeof(text) - 1)
-                return -EMSGSIZE;
-        text[n++] = '\n';
-        return stream_write(qmp->stream, (const uint8_t *) text, n);
-}
-
-static int qmp_send(Qmp *qmp, const char *command, json_t *arguments, uint64_t cookie,
-                    QmpReplyHandler reply_handler) {
-        PendingCommand *slot = NULL;
-        uint64_t now_usec;
-        int r;
-
-        for (size_t i = 0; i < ELEMENTSOF(qmp->pending) && !slot; i++)
-                if (!qmp->pending[i].used)
-                        slot = &qmp->pending[i];
-        if (!slot) {
-                json_decref(arguments);
-                return -EBUSY;
-        }
+/* The time in which we did not look is none of the monitor's. */
+static void give_time(Qmp *qmp) {
+        uint64_t now_usec, until_usec;
 
         (void) sd_event_now(qmp->event, CLOCK_MONOTONIC, &now_usec);
+        until_usec = u64_add(now_usec, qmp->options.reply_timeout_usec);
+        if (qmp->greeting_deadline_usec != USEC_INFINITY)
+                qmp->greeting_deadline_usec = until_usec;
+        for (size_t i = 0; i < QMP_PENDING_MAX && qmp->pending; i++)
+                qmp->pending[i].deadline_usec = until_usec;
+        qmp_arm(qmp);
+}
+
+/*
+ * In a loop that is late an answer may lie here unread: it is read before anybody is given up. Once per answer, or a
+ * monitor that babbles would never be late.
+ */
+static void on_deadline(void *userdata) {
+        Qmp *qmp = userdata;
+
+        if (qmp->patient || !stream_is_ready(qmp->stream)) {
+                qmp_fail(qmp, -ETIMEDOUT);
+                return;
+        }
+        qmp->patient = true;
+        give_time(qmp);
+}
+
+/* A place for an expectation. Thousands of monitors owe nothing, and nothing is held for them. */
+static PendingCommand *qmp_expect(Qmp *qmp, uint64_t cookie, QmpReplyHandler reply_handler,
+                                  uint64_t now_usec) {
+        PendingCommand *slot = qmp->pending;
+
+        while (slot->used)
+                slot++;
         *slot = (PendingCommand){
                 .used = true,
                 .id = ++qmp->next_id,
@@ -145,23 +138,86 @@ static int qmp_send(Qmp *qmp, const char *command, json_t *arguments, uint64_t c
                 .deadline_usec = u64_add(now_usec, qmp->options.reply_timeout_usec),
                 .handler = reply_handler,
         };
-        r = qmp_write(qmp, command, arguments, slot->id);
-        if (r < 0)
-                slot->used = false;
+        qmp->n_pending++;
+        return slot;
+}
+
+static void qmp_forget(Qmp *qmp, PendingCommand *slot) {
+        slot->used = false;
+        if (--qmp->n_pending > 0)
+                return;
+        free(qmp->pending);
+        qmp->pending = NULL;
+}
+
+/* One line of text. Returns its length or -errno. */
+static ssize_t qmp_print(const QmpCommand *command, uint64_t id, char *ret, size_t size) {
+        json_t *root;
+        size_t n;
+
+        root = command->arguments ? json_pack("{s:s, s:O, s:I}", "execute", command->name, "arguments",
+                                              command->arguments, "id", (json_int_t) id)
+                                  : json_pack("{s:s, s:I}", "execute", command->name, "id", (json_int_t) id);
+        if (!root)
+                return -ENOMEM;
+
+        n = json_dumpb(root, ret, size, JSON_COMPACT);
+        json_decref(root);
+        if (n == 0 || n >= size)
+                return -EMSGSIZE;
+        ret[n++] = '\n';
+        return (ssize_t) n;
+}
+
+static int qmp_send(Qmp *qmp, const QmpCommand *commands, size_t n, QmpReplyHandler reply_handler) {
+        PendingCommand *slots[QMP_PENDING_MAX];
+        char text[4096];
+        size_t fill = 0;
+        uint64_t now_usec;
+        int r = 0;
+
+        if (n > QMP_PENDING_MAX - qmp->n_pending)
+                return -EBUSY;
+        for (size_t i = 0; i < n; i++) {
+                ssize_t length =
+                        qmp_print(&commands[i], qmp->next_id + i + 1, text + fill, sizeof(text) - fill);
+
+                if (length < 0)
+                        return (int) length;
+                fill += (size_t) length;
+        }
+        if (!qmp->pending)
+                qmp->pending = calloc(QMP_PENDING_MAX, sizeof(PendingCommand));
+        if (!qmp->pending)
+                return -ENOMEM;
+
+        (void) sd_event_now(qmp->event, CLOCK_MONOTONIC, &now_usec);
+        for (size_t i = 0; i < n; i++)
+                slots[i] = qmp_expect(qmp, commands[i].cookie, reply_handler, now_usec);
+        r = stream_write(qmp->stream, (const uint8_t *) text, fill);
+        for (size_t i = 0; i < n && r < 0; i++)
+                qmp_forget(qmp, slots[i]);
         qmp_arm(qmp);
+        return r;
+}
+
+int qmp_execute_all(Qmp *qmp, const QmpCommand *commands, size_t n, QmpReplyHandler reply_handler) {
+        int r;
+
+        assert(qmp);
+        assert(commands && n > 0);
+
+        r = qmp->state == STATE_READY ? qmp_send(qmp, commands, n, reply_handler) : -ENOTCONN;
+        for (size_t i = 0; i < n; i++)
+                json_decref(commands[i].arguments);
         return r;
 }
 
 int qmp_execute(Qmp *qmp, const char *command, json_t *arguments, uint64_t cookie,
                 QmpReplyHandler reply_handler) {
-        assert(qmp);
         assert(command);
 
-        if (qmp->state != STATE_READY) {
-                json_decref(arguments);
-                return -ENOTCONN;
-        }
-        return qmp_send(qmp, command, arguments, cookie, reply_handler);
+        return qmp_execute_all(qmp, &(QmpCommand){command, arguments, cookie}, 1, reply_handler);
 }
 
 static void on_capabilities(Qmp *qmp, const QmpReply *reply, void *userdata) {
@@ -175,7 +231,7 @@ static void on_capabilities(Qmp *qmp, const QmpReply *reply, void *userdata) {
 
 /* Returns false if the Qmp is no more. */
 static bool dispatch_reply(Qmp *qmp, const QmpMessage *message) {
-        for (size_t i = 0; i < ELEMENTSOF(qmp->pending); i++) {
+        for (size_t i = 0; i < QMP_PENDING_MAX && qmp->pending; i++) {
                 PendingCommand command = qmp->pending[i];
                 QmpReply reply = {.cookie = command.cookie};
 
@@ -188,7 +244,8 @@ static bool dispatch_reply(Qmp *qmp, const QmpMessage *message) {
                         reply.error_text = message->text ?: "no description";
                 }
 
-                qmp->pending[i].used = false;
+                qmp_forget(qmp, &qmp->pending[i]);
+                qmp->patient = false;
                 qmp_arm(qmp);
                 return !command.handler || call_owner(qmp, NULL, command.handler, &reply);
         }
@@ -206,7 +263,8 @@ static bool dispatch_message(Qmp *qmp, const QmpMessage *message) {
                         return true;
                 qmp->state = STATE_CAPABILITIES;
                 qmp->greeting_deadline_usec = USEC_INFINITY;
-                if (qmp_send(qmp, "qmp_capabilities", NULL, 0, on_capabilities) < 0) {
+                qmp->patient = false;
+                if (qmp_send(qmp, &(QmpCommand){.name = "qmp_capabilities"}, 1, on_capabilities) < 0) {
                         qmp_fail(qmp, -EIO);
                         return false;
                 }
@@ -292,11 +350,10 @@ int qmp_new(sd_event *event, const char *path, const QmpOptions *options, QmpHan
         r = stream_new(event, fd, OUTPUT_MAX, READ_BUDGET, on_bytes, qmp, &qmp->stream);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &qmp->timer, CLOCK_MONOTONIC, qmp->greeting_deadline_usec, USEC_PER_MSEC,
-                              on_deadline, qmp);
+        r = deadline_join(event, on_deadline, qmp, &qmp->deadline);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(qmp->timer, "qmp-deadline");
+        qmp_arm(qmp);
 
         *ret = TAKE_PTR(qmp);
         return 0;
@@ -308,7 +365,8 @@ Qmp *qmp_free(Qmp *qmp) {
 
         if (qmp->freed)
                 *qmp->freed = true;
-        (void) sd_event_source_disable_unref(qmp->timer);
+        deadline_leave(&qmp->deadline);
+        free(qmp->pending);
         (void) stream_free(qmp->stream);
         qmp_scanner_done(&qmp->scanner);
         (void) sd_event_unref(qmp->event);

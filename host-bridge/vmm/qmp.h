@@ -61,6 +61,15 @@ DEFINE_CLEANUP_FUNC(Qmp, qmp_free)
 int qmp_execute(Qmp *qmp, const char *command, json_t *arguments, uint64_t cookie,
                 QmpReplyHandler reply_handler);
 
+typedef struct QmpCommand {
+        const char *name;
+        json_t *arguments; /* NULL: none */
+        uint64_t cookie;
+} QmpCommand;
+
+/* The same for several, in one piece: all are sent, or none. */
+int qmp_execute_all(Qmp *qmp, const QmpCommand *commands, size_t n, QmpReplyHandler reply_handler);
+
 /* The process behind the socket, 0 where it is not known. */
 pid_t qmp_peer_pid(const Qmp *qmp);
 

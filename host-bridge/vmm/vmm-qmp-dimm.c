@@ -97,14 +97,14 @@ static int add_device(VmmQmp *q) {
 
         name_of(q->dimm->number, id, "");
         name_of(q->dimm->number, backend, BACKEND_SUFFIX);
-        q->overtaken = q->n_outstanding >
-                       0; /* a reading that began before may have no DIMM, and its size in the balloon */
+        /* A reading that began before may have no DIMM, and its size in the balloon. */
+        q->overtaken = q->reading != NULL;
         return execute(q, DIMM_ADDING, "device_add",
                        json_pack("{s:s, s:s, s:s}", "driver", "pc-dimm", "id", id, "memdev", backend));
 }
 
 static int begin_plug(VmmQmp *q) {
-        return q->model.dimm[q->dimm->number].size_bytes > 0
+        return vmm_qmp_model(q).dimm[q->dimm->number].size_bytes > 0
                        ? execute(q, DIMM_LOOKING, "query-memory-devices", NULL)
                        : make_backend(q);
 }
@@ -138,8 +138,9 @@ static void reject(VmmQmp *q, const char *text) {
 
 /* The guest has let go, or it was never there. */
 static int on_gone(VmmQmp *q) {
-        memory_model_set_dimm(&q->model, q->dimm->number, 0);
-        return delete (q, DIMM_FREEING, "object-del", BACKEND_SUFFIX);
+        int r = vmm_qmp_note_dimm(q, q->dimm->number, 0);
+
+        return r < 0 ? r : delete (q, DIMM_FREEING, "object-del", BACKEND_SUFFIX);
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -151,10 +152,13 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int on_added(VmmQmp *q, const QmpReply *reply) {
+        int r;
+
         if (reply->value) {
-                memory_model_set_dimm(&q->model, q->dimm->number, q->dimm->bytes);
-                finish(q, VMM_ACCEPTED);
-                return 0;
+                r = vmm_qmp_note_dimm(q, q->dimm->number, q->dimm->bytes);
+                if (r >= 0)
+                        finish(q, VMM_ACCEPTED);
+                return r;
         }
         vmm_copy_words(reply->error_text, q->dimm->text);
         return delete (q, DIMM_UNDOING, "object-del", BACKEND_SUFFIX);
@@ -338,12 +342,15 @@ static void on_freed_late(Qmp *qmp, const QmpReply *reply, void *userdata) {
 
 static int on_deleted(VmmQmp *q, unsigned number) {
         char id[DIMM_NAME_MAX];
+        int r;
 
-        q->overtaken |= q->n_outstanding > 0; /* half a reading with it, half without */
+        q->overtaken |= q->reading != NULL; /* half a reading with it, half without */
         if (is_leaving(q, number))
                 return on_gone(q);
         /* Nobody waits any more: it took longer than we did, or a reset ended what was pending. */
-        memory_model_set_dimm(&q->model, number, 0);
+        r = vmm_qmp_note_dimm(q, number, 0);
+        if (r < 0)
+                return r;
         name_of(number, id, BACKEND_SUFFIX);
         return qmp_execute(q->qmp, "object-del", json_pack("{s:s}", "id", id), number, on_freed_late);
 }
@@ -380,6 +387,7 @@ static unsigned number_of_backend(const char *id) {
 
 static void on_backends(Qmp *qmp, const QmpReply *reply, void *userdata) {
         VmmQmp *q = userdata;
+        const MemoryModel model = vmm_qmp_model(q);
         const json_t *backend;
         size_t i;
 
@@ -389,7 +397,7 @@ static void on_backends(Qmp *qmp, const QmpReply *reply, void *userdata) {
                 unsigned number = number_of_backend(id);
 
                 q->memory_is_shared |= json_is_true(json_object_get(backend, "share"));
-                if (number == MEMORY_MODEL_DIMMS_MAX || q->model.dimm[number].size_bytes > 0 ||
+                if (number == MEMORY_MODEL_DIMMS_MAX || model.dimm[number].size_bytes > 0 ||
                     (q->dimm && q->dimm->number == number))
                         continue;
                 log_notice("VM %s: %s, which no DIMM uses, is freed", q->name, id);

@@ -9,16 +9,19 @@
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
+#include "common/deadline.h"
+#include "common/sparse.h"
 #include "host-bridge/vmm/qmp.h"
 #include "host-bridge/vmm/vmm-qmp.h"
 
 typedef struct DimmWork DimmWork;
+typedef struct Reading Reading;
 
 typedef struct VmmQmp {
         Vmm vmm; /* first: ops */
         VmmQmpOptions options;
         sd_event *event;
-        sd_event_source *timer; /* without qmp: the next attempt; with it: the next reading */
+        Deadline timer; /* without qmp: the next attempt; with it: the next reading */
         char *name, *path;
         Qmp *qmp;
         bool ready;          /* the handshake is over */
@@ -27,14 +30,9 @@ typedef struct VmmQmp {
         uint64_t spread;     /* sets its readings apart from those of others */
         bool *freed;         /* set when freed inside a handler */
 
-        /* the reading under way */
-        unsigned n_outstanding;
-        bool again;     /* asked for while one was under way */
-        bool overtaken; /* a command was sent after it had begun */
-        int reading_error;
-        MemoryModel reading;
-        bool reading_running, reading_migrating;
-        unsigned n_unusable;
+        Reading *reading; /* the one that is under way; NULL: none */
+        bool again;       /* asked for while one was under way */
+        bool overtaken;   /* a command was sent after it had begun */
 
         /* asked once per connection */
         bool machine_known;
@@ -45,7 +43,7 @@ typedef struct VmmQmp {
         uint64_t facts_due_usec; /* 0: with the next reading */
 
         /* the last reading */
-        MemoryModel model;
+        Sparse *model; /* a MemoryModel; NULL: there was none */
         bool state_told, running;
         bool unusable_told;
         bool balloon_commanded;
@@ -83,6 +81,20 @@ void vmm_qmp_dimm_look(VmmQmp *q);
 
 /* What may have been plugged already, and no reading says so yet: a balloon's value must count it. */
 uint64_t vmm_qmp_dimm_coming_bytes(const VmmQmp *q);
+
+/* The last reading, with what is known of DIMMs since; all zero before the first. */
+static inline MemoryModel vmm_qmp_model(const VmmQmp *q) {
+        MemoryModel model;
+
+        sparse_get(q->model, &model, sizeof(model));
+        return model;
+}
+
+/* A DIMM of ours is there (bytes > 0) or gone, and no reading says so yet. Returns 0 or -ENOMEM. */
+int vmm_qmp_note_dimm(VmmQmp *q, unsigned number, uint64_t bytes);
+
+/* Forgets the reading under way: nobody will answer it. */
+void vmm_qmp_drop_reading(VmmQmp *q);
 
 /* Starts a reading, or another one after that which is under way. Returns 0 or -errno. */
 int vmm_qmp_read(VmmQmp *q);

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,6 +38,29 @@ static const char *const query_names[QUERY_MAX] = {
         [QUERY_BALLOON] = "query-balloon",
 };
 
+/* Few of thousands are read at a time: the others hold nothing for it. */
+struct Reading {
+        unsigned n_outstanding;
+        int error;
+        MemoryModel model;
+        bool running, migrating;
+        unsigned n_unusable;
+};
+
+void vmm_qmp_drop_reading(VmmQmp *q) {
+        free(q->reading);
+        q->reading = NULL;
+}
+
+int vmm_qmp_note_dimm(VmmQmp *q, unsigned number, uint64_t bytes) {
+        MemoryModel model = vmm_qmp_model(q);
+        int r;
+
+        memory_model_set_dimm(&model, number, bytes);
+        r = sparse_set(&q->model, &model, sizeof(model));
+        return r < 0 ? r : 0;
+}
+
 void vmm_qmp_watch(VmmQmp *q) {
         uint64_t now_usec;
 
@@ -44,13 +68,13 @@ void vmm_qmp_watch(VmmQmp *q) {
         q->poll_until_usec = u64_add(now_usec, WATCH_USEC);
 }
 
-static bool is_unsettled(const VmmQmp *q) {
-        for (unsigned i = 0; i < q->model.n_virtio_mem; i++)
-                if (q->model.virtio_mem[i].size_bytes != q->model.virtio_mem[i].requested_bytes)
+static bool is_unsettled(const VmmQmp *q, const MemoryModel *model) {
+        for (unsigned i = 0; i < model->n_virtio_mem; i++)
+                if (model->virtio_mem[i].size_bytes != model->virtio_mem[i].requested_bytes)
                         return true;
         /* By what it holds: a DIMM moves its logical size. In pages, as it was commanded. */
-        return q->model.has_balloon && q->balloon_commanded &&
-               memory_model_balloon_bytes(&q->model) / (4 * KIB) != q->balloon_bytes / (4 * KIB);
+        return model->has_balloon && q->balloon_commanded &&
+               memory_model_balloon_bytes(model) / (4 * KIB) != q->balloon_bytes / (4 * KIB);
 }
 
 /*
@@ -63,16 +87,15 @@ static uint64_t refresh_usec(const VmmQmp *q) {
         return q->options.refresh_usec - (quarter > 0 ? q->spread % quarter : 0);
 }
 
-static void plan_next_reading(VmmQmp *q) {
+static void plan_next_reading(VmmQmp *q, const MemoryModel *model) {
         uint64_t now_usec;
 
         (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
-        vmm_qmp_arm(q, is_unsettled(q) && now_usec < q->poll_until_usec ? q->options.poll_usec
-                                                                        : refresh_usec(q));
+        vmm_qmp_arm(q, is_unsettled(q, model) && now_usec < q->poll_until_usec ? q->options.poll_usec
+                                                                               : refresh_usec(q));
 }
 
-static bool tell_run_state(VmmQmp *q) {
-        bool running = q->reading_running && !q->reading_migrating;
+static bool tell_run_state(VmmQmp *q, bool running) {
 
         if (q->state_told && q->running == running)
                 return true;
@@ -81,38 +104,50 @@ static bool tell_run_state(VmmQmp *q) {
         return vmm_qmp_tell(q, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
 }
 
+/* Returns false if it is of no use; the connection is dropped then. */
+static bool keep_reading(VmmQmp *q, Reading *reading) {
+        int r;
+
+        reading->model.known = true;
+        if (reading->error < 0 || !memory_model_is_sane(&reading->model)) {
+                vmm_qmp_drop(q, "its answers make no sense");
+                return false;
+        }
+        if (reading->n_unusable > 0 && !q->unusable_told) {
+                log_warning(
+                        "VM %s: %u virtio-mem devices can not be resized: they have no id, or are beyond %u",
+                        q->name, reading->n_unusable, MEMORY_MODEL_DEVICES_MAX);
+                q->unusable_told = true;
+        }
+
+        r = sparse_set(&q->model, &reading->model, sizeof(reading->model));
+        if (r < 0) {
+                vmm_qmp_drop(q, "out of memory");
+                return false;
+        }
+        if (r > 0)
+                vmm_qmp_watch(q);
+        q->retry_usec = q->options.retry_min_usec; /* only a monitor that answers closes the breaker */
+        plan_next_reading(q, &reading->model);
+        return true;
+}
+
 static void finish_reading(VmmQmp *q) {
+        _cleanup_free_ Reading *reading = TAKE_PTR(q->reading);
+
         /* It says nothing of a command that was sent meanwhile, and would be taken for its outcome. */
         if (q->overtaken) {
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
                 return;
         }
-
-        q->reading.known = true;
-        if (q->reading_error < 0 || !memory_model_is_sane(&q->reading)) {
-                vmm_qmp_drop(q, "its answers make no sense");
-                return;
-        }
-        if (q->n_unusable > 0 && !q->unusable_told) {
-                log_warning(
-                        "VM %s: %u virtio-mem devices can not be resized: they have no id, or are beyond %u",
-                        q->name, q->n_unusable, MEMORY_MODEL_DEVICES_MAX);
-                q->unusable_told = true;
-        }
-
-        if (memcmp(&q->model, &q->reading, sizeof(q->model)) != 0)
-                vmm_qmp_watch(q);
-        memcpy(&q->model, &q->reading, sizeof(q->model));
-        q->retry_usec = q->options.retry_min_usec; /* only a monitor that answers closes the breaker */
-        plan_next_reading(q);
-
-        if (!tell_run_state(q) || !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &q->model}))
+        if (!keep_reading(q, reading) || !tell_run_state(q, reading->running && !reading->migrating) ||
+            !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &reading->model}))
                 return;
         if (!q->ready)
                 return;
         vmm_qmp_ask_facts(q);
         vmm_qmp_dimm_look(q);
-        if (q->again && q->ready && q->n_outstanding == 0)
+        if (q->again && q->ready && !q->reading)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }
 
@@ -131,30 +166,34 @@ static void take_machine(VmmQmp *q, const json_t *value) {
 }
 
 static int take_answer(VmmQmp *q, const QmpReply *reply) {
+        Reading *reading = q->reading;
+
         switch ((Query) reply->cookie) {
 
         case QUERY_STATUS:
-                q->reading_running = reply->value && qmp_memory_is_running(reply->value);
+                reading->running = reply->value && qmp_memory_is_running(reply->value);
                 return 0;
 
         case QUERY_MIGRATE: /* a build without migration has no such command */
-                q->reading_migrating = reply->value && qmp_memory_is_migrating(reply->value);
+                reading->migrating = reply->value && qmp_memory_is_migrating(reply->value);
                 return 0;
 
         case QUERY_SUMMARY:
-                return reply->value ? qmp_memory_read_summary(reply->value, &q->reading) : -EBADMSG;
+                return reply->value ? qmp_memory_read_summary(reply->value, &reading->model) : -EBADMSG;
 
         case QUERY_MACHINE:
                 take_machine(q, reply->value);
                 return 0;
 
         case QUERY_DEVICES: /* a machine type without hotplug may refuse: it has none then */
-                q->reading.free_slots = q->slots;
-                q->reading.room_bytes = q->room_bytes;
-                return reply->value ? qmp_memory_read_devices(reply->value, &q->reading, &q->n_unusable) : 0;
+                reading->model.free_slots = q->slots;
+                reading->model.room_bytes = q->room_bytes;
+                return reply->value
+                               ? qmp_memory_read_devices(reply->value, &reading->model, &reading->n_unusable)
+                               : 0;
 
         case QUERY_BALLOON: /* DeviceNotActive, KVMMissingCap: it has none */
-                return reply->value ? qmp_memory_read_balloon(reply->value, &q->reading) : 0;
+                return reply->value ? qmp_memory_read_balloon(reply->value, &reading->model) : 0;
 
         case QUERY_MAX:
                 break;
@@ -166,40 +205,43 @@ static void on_answer(Qmp *qmp, const QmpReply *reply, void *userdata) {
         VmmQmp *q = userdata;
         int r;
 
-        assert(q->n_outstanding > 0);
+        assert(q->reading && q->reading->n_outstanding > 0);
 
         r = take_answer(q, reply);
         if (r < 0)
-                q->reading_error = r;
-        if (--q->n_outstanding == 0)
+                q->reading->error = r;
+        if (--q->reading->n_outstanding == 0)
                 finish_reading(q);
 }
 
 int vmm_qmp_read(VmmQmp *q) {
+        QmpCommand commands[QUERY_MAX];
+        unsigned n = 0;
         int r;
 
         if (!q->ready)
                 return -ENOTCONN;
-        if (q->n_outstanding > 0) {
+        if (q->reading) {
                 q->again = true;
                 return 0;
         }
 
         q->again = q->overtaken = false;
-        q->reading_error = 0;
-        memset(&q->reading, 0, sizeof(q->reading)); /* padding too: readings are compared as bytes */
-        q->n_unusable = 0;
+        q->reading = calloc(1, sizeof(*q->reading)); /* padding too: models are compared as bytes */
+        if (!q->reading)
+                return -ENOMEM;
         for (Query i = 0; i < QUERY_MAX; i++) {
-                json_t *arguments = NULL;
-
                 if (i == QUERY_MACHINE && q->machine_known)
                         continue;
+                commands[n] = (QmpCommand){.name = query_names[i], .cookie = i};
                 if (i == QUERY_MACHINE)
-                        arguments = json_pack("{s:s, s:s}", "path", "/machine", "property", "memory");
-                r = qmp_execute(q->qmp, query_names[i], arguments, i, on_answer);
-                if (r < 0)
-                        return r;
-                q->n_outstanding++;
+                        commands[n].arguments =
+                                json_pack("{s:s, s:s}", "path", "/machine", "property", "memory");
+                n++;
         }
-        return 0;
+        q->reading->n_outstanding = n;
+        r = qmp_execute_all(q->qmp, commands, n, on_answer);
+        if (r < 0)
+                vmm_qmp_drop_reading(q);
+        return r;
 }

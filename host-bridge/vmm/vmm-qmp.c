@@ -45,14 +45,13 @@ bool vmm_qmp_tell(VmmQmp *q, const VmmEvent *event) {
 }
 
 void vmm_qmp_arm(VmmQmp *q, uint64_t usec) {
-        (void) sd_event_source_set_time_relative(q->timer, usec);
-        (void) sd_event_source_set_enabled(q->timer, SD_EVENT_ONESHOT);
+        deadline_set_relative(&q->timer, usec);
 }
 
 void vmm_qmp_drop(VmmQmp *q, const char *why) {
         q->qmp = qmp_free(q->qmp);
         q->ready = false;
-        q->n_outstanding = 0;
+        vmm_qmp_drop_reading(q);
         q->again = false;
         q->state_told = false;
         q->machine_known = false;
@@ -149,7 +148,7 @@ static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
         }
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+static void on_timer(void *userdata) {
         VmmQmp *q = userdata;
         QmpOptions options = {
                 .handshake_timeout_usec = q->options.handshake_timeout_usec,
@@ -162,7 +161,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 r = vmm_qmp_read(q);
                 if (r < 0 && q->ready)
                         vmm_qmp_drop(q, "it takes no more commands");
-                return 0;
+                return;
         }
 
         r = qmp_new(q->event, q->path, &options, on_signal, q, &q->qmp);
@@ -170,7 +169,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 (void) snprintf(why, sizeof(why), "%s", strerror(-r));
                 vmm_qmp_drop(q, why);
         }
-        return 0;
 }
 
 static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
@@ -186,13 +184,12 @@ static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }
 
-static int command_virtio_mem(VmmQmp *q, uint64_t id, const PlanStep *step) {
-        const VirtioMem *device;
+static int command_virtio_mem(VmmQmp *q, uint64_t id, const MemoryModel *model, const PlanStep *step) {
+        const VirtioMem *device = &model->virtio_mem[step->device];
         char path[sizeof("/machine/peripheral/") + MEMORY_MODEL_ID_MAX];
 
-        if (step->device >= q->model.n_virtio_mem)
+        if (step->device >= model->n_virtio_mem)
                 return -ENODEV;
-        device = &q->model.virtio_mem[step->device];
         if (step->to_bytes > device->max_bytes || step->to_bytes % device->block_bytes != 0)
                 return -ERANGE;
 
@@ -203,12 +200,12 @@ static int command_virtio_mem(VmmQmp *q, uint64_t id, const PlanStep *step) {
                            id, on_command_reply);
 }
 
-static int command_balloon(VmmQmp *q, uint64_t id, const PlanStep *step) {
+static int command_balloon(VmmQmp *q, uint64_t id, const MemoryModel *model, const PlanStep *step) {
         uint64_t value;
 
-        if (!q->model.has_balloon)
+        if (!model->has_balloon)
                 return -ENODEV;
-        value = memory_model_balloon_value(&q->model, step->to_bytes);
+        value = memory_model_balloon_value(model, step->to_bytes);
         if (value == 0)
                 return -ERANGE;
         /* Too much is cut by QEMU; too little, by the size of a DIMM, panics a guest (kernel-qemu.md 3.3). */
@@ -223,21 +220,24 @@ static int command_balloon(VmmQmp *q, uint64_t id, const PlanStep *step) {
 static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
         VmmQmp *q = CONTAINER_OF(vmm, VmmQmp, vmm);
 
+        MemoryModel model;
+
         assert(step);
 
-        if (!q->ready || !q->model.known)
+        model = vmm_qmp_model(q);
+        if (!q->ready || !model.known)
                 return -ENOTCONN;
 
         vmm_qmp_watch(q);
         vmm_qmp_arm(q, q->options.poll_usec);
-        q->overtaken = q->n_outstanding > 0;
+        q->overtaken = q->reading != NULL;
         switch (step->actuator) {
 
         case ACTUATOR_BALLOON:
-                return command_balloon(q, id, step);
+                return command_balloon(q, id, &model, step);
 
         case ACTUATOR_VIRTIO_MEM:
-                return command_virtio_mem(q, id, step);
+                return command_virtio_mem(q, id, &model, step);
 
         case ACTUATOR_DIMM:
                 return vmm_qmp_dimm_command(q, id, step);
@@ -258,9 +258,11 @@ static Vmm *vmm_qmp_free(Vmm *vmm) {
 
         if (q->freed)
                 *q->freed = true;
-        (void) sd_event_source_disable_unref(q->timer);
+        deadline_leave(&q->timer);
         (void) qmp_free(q->qmp);
         vmm_qmp_dimm_drop(q);
+        vmm_qmp_drop_reading(q);
+        (void) sparse_free(q->model);
         (void) sd_event_unref(q->event);
         free(q->name);
         free(q->path);
@@ -314,10 +316,10 @@ int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQm
         if (!q->name || !q->path)
                 return -ENOMEM;
 
-        r = sd_event_add_time_relative(event, &q->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, q);
+        r = deadline_join(event, on_timer, q, &q->timer);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(q->timer, "qmp-poll");
+        deadline_set_relative(&q->timer, 0);
 
         *ret = TAKE_PTR(vmm);
         return 0;

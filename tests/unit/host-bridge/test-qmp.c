@@ -7,7 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "common/crowd.h"
 #include "common/units.h"
 #include "host-bridge/vmm/qmp-message.h"
 #include "host-bridge/vmm/qmp.h"
@@ -322,6 +327,92 @@ static void test_too_many_commands(void **state) {
         assert_int_equal(qmp_execute(client->qmp, "x", json_object(), 99, on_reply), -EBUSY);
 }
 
+/* As a reading needs it: a part of the queries would make a half reading. */
+static void test_all_or_none(void **state) {
+        static const QmpCommand commands[] = {{.name = "x", .cookie = 1}, {.name = "y", .cookie = 2}};
+        Client *client = *state;
+
+        assert_int_equal(qmp_execute_all(client->qmp, commands, 2, on_reply), -ENOTCONN);
+        make_ready(client);
+        for (unsigned i = 0; i < QMP_PENDING_MAX - 1; i++)
+                assert_int_equal(qmp_execute(client->qmp, "z", NULL, 9, on_reply), 0);
+        assert_int_equal(qmp_execute_all(client->qmp, commands, 2, on_reply), -EBUSY);
+        say(client, "{\"return\": {}, \"id\": 2}");
+        assert_true(world_run(&client->world, is_answered, client, 2000));
+        client->received[0] = '\0';
+        assert_int_equal(qmp_execute_all(client->qmp, commands, 2, on_reply), 0);
+        assert_true(world_run(&client->world, server_was_asked, client, 2000));
+        assert_string_equal(client->received,
+                            "{\"execute\":\"x\",\"id\":17}\n{\"execute\":\"y\",\"id\":18}\n");
+}
+
+/* More sockets that are always ready than the loop serves in a turn: a deadline comes before an answer that lies there. */
+#define N_BUSY 200U
+
+typedef struct Busy {
+        CrowdMember members[N_BUSY];
+} Busy;
+
+static void on_busy(uint32_t revents, void *userdata) {
+}
+
+static void busy_begin(Busy *busy, World *world) {
+        for (unsigned i = 0; i < N_BUSY; i++) {
+                int fd = eventfd(1, EFD_CLOEXEC);
+
+                assert_true(fd >= 0);
+                assert_int_equal(crowd_join(world->event, fd, on_busy, NULL, &busy->members[i]), 0);
+                assert_int_equal(crowd_watch(&busy->members[i], EPOLLIN), 0);
+        }
+        world_idle(world, 5); /* the kernel's list then begins with them */
+}
+
+static void busy_end(Busy *busy) {
+        for (unsigned i = 0; i < N_BUSY; i++) {
+                crowd_leave(&busy->members[i]);
+                assert_int_equal(close(busy->members[i].fd), 0);
+        }
+}
+
+static void stand_still(void) {
+        (void) nanosleep(&(struct timespec){.tv_nsec = 250 * 1000 * 1000}, NULL);
+}
+
+/* The loop did not look for longer than the monitor has: the answer was there in time. */
+static void test_late_loop(void **state) {
+        Client *client = *state;
+        Busy busy;
+
+        make_ready(client);
+        assert_int_equal(qmp_execute(client->qmp, "x", NULL, 5, on_reply), 0);
+        busy_begin(&busy, &client->world);
+        say(client, "{\"return\": {}, \"id\": 2}");
+        stand_still();
+        assert_true(world_run(&client->world, is_answered, client, 2000));
+        busy_end(&busy);
+        assert_int_equal(client->n_replies, 1);
+        assert_int_equal(client->n_closed, 0);
+}
+
+/* That holds once: who talks without answering is late all the same. */
+static void test_late_babbler(void **state) {
+        Client *client = *state;
+        Busy busy;
+
+        make_ready(client);
+        assert_int_equal(qmp_execute(client->qmp, "x", NULL, 5, on_reply), 0);
+        busy_begin(&busy, &client->world);
+        for (unsigned i = 0; i < 3 && client->n_closed == 0; i++) {
+                say(client, "{\"event\": \"X\"}");
+                stand_still();
+                world_idle(&client->world, 2);
+        }
+        busy_end(&busy);
+        assert_int_equal(client->n_closed, 1);
+        assert_int_equal(client->error, -ETIMEDOUT);
+        assert_true(client->n_events > 0); /* it was given its time */
+}
+
 /* Freed in its own handlers, with more bytes still to be looked at. */
 static void test_freed_inside(void **state) {
         Client *client = *state;
@@ -357,6 +448,8 @@ int main(void) {
                 client_test(test_late_reply),   client_test(test_nonsense),
                 client_test(test_hang_up),      client_test(test_too_many_commands),
                 client_test(test_freed_inside), client_test(test_freed_in_reply),
+                client_test(test_all_or_none),  client_test(test_late_loop),
+                client_test(test_late_babbler),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
