@@ -13,13 +13,48 @@
 /* A DIMM that the guest could not put offline: what is pinned there may go, but not soon. */
 #define STUCK_USEC (600 * USEC_PER_SEC)
 
-void vm_allow_dimms(Vm *vm) {
+static void allow_dimms(Vm *vm, MemoryModel *model) {
         /* Where they do not fit each other vm-lacks.c says so. */
-        (void) memory_model_allow_dimms(&vm->model, vm->policy.dimm_bytes, vm->hello.block_size_bytes);
+        (void) memory_model_allow_dimms(model, vm->policy.dimm_bytes, vm->guest_block_bytes);
         if (vm->stuck_dimms != 0 && vm_now() >= vm->stuck_until_usec)
                 vm->stuck_dimms = 0;
         for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
-                vm->model.dimm[i].stuck = (vm->stuck_dimms & (1U << i)) != 0;
+                model->dimm[i].stuck = (vm->stuck_dimms & (1U << i)) != 0;
+}
+
+int vm_keep_model(Vm *vm, MemoryModel *model) {
+        int r;
+
+        allow_dimms(vm, model);
+        r = sparse_set(&vm->model, model, sizeof(*model));
+        if (r <= 0)
+                return r;
+        vm->sizes = (ModelSizes){
+                .known = model->known,
+                .boot_bytes = model->boot_bytes,
+                .size_bytes = memory_model_size_bytes(model),
+                .committed_bytes = memory_model_committed_bytes(model),
+                .balloon_bytes = memory_model_balloon_bytes(model),
+                .ceiling_bytes = memory_model_ceiling_bytes(model),
+                .floor_bytes = memory_model_floor_bytes(model),
+                .grow_block_bytes = memory_model_grow_block_bytes(model),
+                .shrink_block_bytes = memory_model_shrink_block_bytes(model),
+                .grows_by_dimm = memory_model_grows_by_dimm(model),
+                .dimm_unit_bytes = model->dimm_unit_bytes,
+        };
+        return 0;
+}
+
+void vm_forget_model(Vm *vm) {
+        vm->model = sparse_free(vm->model);
+        vm->sizes = (ModelSizes){};
+}
+
+void vm_allow_dimms(Vm *vm) {
+        MemoryModel model = vm_model(vm);
+
+        if (vm->model)
+                (void) vm_keep_model(vm, &model); /* out of memory: with the next reading */
 }
 
 void vm_note_stuck_dimm(Vm *vm, unsigned number) {
@@ -45,13 +80,16 @@ int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint6
 }
 
 void vm_return_dimms(Vm *vm) {
-        if (!vm->dimms_due || !vm_is_managed(vm) || !vm->monitor_up || !vm->model.known || !vm->session ||
+        MemoryModel model;
+
+        if (!vm->dimms_due || !vm_is_managed(vm) || !vm->monitor_up || !vm->sizes.known || !vm->session ||
             !session_is_open(vm->session) || vm->resize)
                 return;
 
+        model = vm_model(vm);
         vm->dimms_due = false;
         for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
-                if (vm->model.dimm[i].size_bytes > 0)
+                if (model.dimm[i].size_bytes > 0)
                         (void) vm_send_range(vm, MESSAGE_ONLINE_RANGE, vm->env->next_id(vm->env->userdata),
-                                             &vm->model.dimm[i], ANSWER_USEC);
+                                             &model.dimm[i], ANSWER_USEC);
 }

@@ -22,13 +22,12 @@
 
 /* Most bytes that the guest can have now, as far as the host knows. */
 static uint64_t size_bound(const Vm *vm) {
-        return vm->model.known ? u64_add(u64_max(memory_model_size_bytes(&vm->model), vm->committed_bytes),
-                                         MODEL_LAG_BYTES)
+        return vm->sizes.known ? u64_add(u64_max(vm->sizes.size_bytes, vm->committed_bytes), MODEL_LAG_BYTES)
                                : MEMORY_BYTES_MAX;
 }
 
 static int64_t bounded_need(const Vm *vm, int64_t need_bytes, uint64_t size_max) {
-        uint64_t most = vm->model.known ? memory_model_ceiling_bytes(&vm->model) : MEMORY_BYTES_MAX;
+        uint64_t most = vm->sizes.known ? vm->sizes.ceiling_bytes : MEMORY_BYTES_MAX;
 
         if (need_bytes > 0)
                 return (int64_t) u64_min((uint64_t) need_bytes, most);
@@ -66,7 +65,7 @@ static void take_trust(Vm *vm, const MessageReport *report, uint64_t now_usec) {
                 .psi_some_usec = report->psi_some_usec,
                 .psi_full_usec = report->psi_full_usec,
                 .oom_kills = report->oom_kills,
-                .size_max_bytes = vm->model.known ? size_bound(vm) : 0,
+                .size_max_bytes = vm->sizes.known ? size_bound(vm) : 0,
         };
 
         if (trust_take(&vm->trust, &figures, now_usec))
@@ -84,7 +83,7 @@ void vm_take_malformed(Vm *vm, uint64_t now_usec) {
 static uint64_t headroom_bytes(const Vm *vm) {
         const Ledger *ledger = vm->env->ledger;
 
-        if (!vm_is_managed(vm) || !vm->model.known)
+        if (!vm_is_managed(vm) || !vm->sizes.known)
                 return 0;
         return u64_min(u64_sub(vm_max_bytes(vm), vm->committed_bytes),
                        u64_sub(ledger->budget_bytes, ledger->committed_bytes));
@@ -95,7 +94,7 @@ static void take_harm(Vm *vm, const MessageReport *report, uint64_t now_usec) {
                                      .now_usec = now_usec,
                                      .some_usec = report->psi_some_usec,
                                      .oom_kills = report->oom_kills,
-                                     .balloon_bytes = memory_model_balloon_bytes(&vm->model),
+                                     .balloon_bytes = vm->sizes.balloon_bytes,
                                      .headroom_bytes = headroom_bytes(vm),
                              });
 }
@@ -260,13 +259,22 @@ static void on_message(Vm *vm, const Message *message, uint64_t now_usec) {
         }
 }
 
+static void keep_hello(Vm *vm, const MessageHello *hello) {
+        (void) sparse_set(&vm->hello, hello, sizeof(*hello)); /* out of memory: people see the one before */
+        vm->capabilities = hello->capabilities;
+        vm->guest_block_bytes = hello->block_size_bytes;
+        vm->psi_missing = false;
+        for (size_t i = 0; i < hello->n_missing; i++)
+                vm->psi_missing |= hello->missing[i].facility == FACILITY_PSI;
+}
+
 static void on_opened(Vm *vm, const MessageHello *hello) {
         char total[FORMAT_SIZE_MAX];
         unsigned suppressed;
 
         vm_feed_kind(vm, RESIZE_EVENT_LOST); /* an agent that starts anew knows of no resize */
         vm_begin_grace(vm);
-        vm->hello = *hello;
+        keep_hello(vm, hello);
         vm->guest.plug_budget_bytes = hello->plug_budget_bytes; /* until a report says more */
         vm->dimms_due = true;
         vm_allow_dimms(vm);

@@ -10,6 +10,7 @@
 
 #include "common/deadline.h"
 #include "common/log.h"
+#include "common/sparse.h"
 #include "host-bridge/guests/vm.h"
 #include "host-bridge/lease.h"
 #include "host-bridge/policy/harm.h"
@@ -42,9 +43,28 @@ typedef struct Rival {
         uint64_t yield_until_usec;
 } Rival;
 
+/* What the last model comes to: looked at for each report, where the model itself is not. */
+typedef struct ModelSizes {
+        bool known;
+        uint64_t boot_bytes, size_bytes, committed_bytes, balloon_bytes;
+        uint64_t ceiling_bytes, floor_bytes, grow_block_bytes, shrink_block_bytes;
+        bool grows_by_dimm;
+        uint64_t dimm_unit_bytes;
+} ModelSizes;
+
+/* What the last round found; its input is not kept. */
+typedef struct RoundPart {
+        uint64_t fair_bytes, target_bytes, ask_bytes;
+        DecisionRule ask_rule;
+        PoolLevel ask_level;
+} RoundPart;
+
+/*
+ * There are thousands, and each is looked at once a second: what is seldom asked for, or holds for few, stands outside of it.
+ */
 struct Vm {
         VmEnv *env;
-        char name[DECISION_VM_NAME_MAX];
+        char *name;
         VmPolicy policy;
         Session *session; /* NULL: it has no channel */
         Vmm *vmm;         /* NULL: it has no monitor */
@@ -52,7 +72,8 @@ struct Vm {
 
         /* hypervisor */
         bool monitor_up, paused;
-        MemoryModel model;
+        Sparse *model; /* a MemoryModel, with what policy allows; NULL: none is known */
+        ModelSizes sizes;
         uint64_t model_usec;       /* when it was read */
         uint64_t least_size_bytes; /* the smallest size seen; UINT64_MAX: none yet */
         uint64_t committed_bytes;  /* our entry in the ledger */
@@ -60,7 +81,9 @@ struct Vm {
         uint64_t monitor_lost_usec;
 
         /* guest */
-        MessageHello hello;
+        Sparse *hello; /* a MessageHello; NULL: there was none */
+        uint64_t capabilities, guest_block_bytes;
+        bool psi_missing;
         GuestFigures guest;
         unsigned stuck_dimms; /* a bit per number: the guest could not put it offline */
         uint64_t stuck_until_usec;
@@ -77,7 +100,7 @@ struct Vm {
         PressureGauge pressure; /* of its hypervisor's cgroup */
         uint64_t pressure_due_usec;
         Limiter limiter;
-        RoundVm round;         /* what the last one found; its input is not kept up to date */
+        RoundPart round;
         uint64_t waiting_usec; /* others are asked to give for it since; 0: they are not */
         Resize *resize;        /* NULL: none is open */
         uint64_t resize_id;   /* of the last decision that began one: what comes late may still speak of it */
@@ -105,7 +128,19 @@ void vm_on_session(Session *session, const SessionEvent *event, void *userdata);
 void vm_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata);
 void vm_on_timer(void *userdata);
 
-/* After a new model, policy or Hello: may DIMMs be plugged and pulled? */
+/* The last one; all zero where none is known. */
+static inline MemoryModel vm_model(const Vm *vm) {
+        MemoryModel model;
+
+        sparse_get(vm->model, &model, sizeof(model));
+        return model;
+}
+
+/* Keeps a model, with what policy and guest allow of DIMMs written into it. Returns 0, or -ENOMEM with the old one kept. */
+int vm_keep_model(Vm *vm, MemoryModel *model);
+void vm_forget_model(Vm *vm);
+
+/* After a new policy or Hello: may DIMMs be plugged and pulled? */
 void vm_allow_dimms(Vm *vm);
 
 /* The guest could not put that DIMM offline: it is not asked for again for a while. */
@@ -197,4 +232,4 @@ typedef enum RivalVerdict {
         RIVAL_FOREIGN, /* somebody else changed a request */
         RIVAL_OOM,     /* the guest took memory out of its balloon by itself */
 } RivalVerdict;
-RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *fresh);
+RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *before, const MemoryModel *fresh);

@@ -20,7 +20,7 @@ bool vm_is_left_alone(const Vm *vm, uint64_t now_usec) {
 }
 
 static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
-        bool speaking = vm->monitor_up && vm->model.known && !vm->paused && vm->session &&
+        bool speaking = vm->monitor_up && vm->sizes.known && !vm->paused && vm->session &&
                         session_is_open(vm->session);
 
         return speaking && !vm_is_left_alone(vm, now_usec) && !vm->resize && vm->guest.known &&
@@ -28,21 +28,21 @@ static bool can_be_judged(const Vm *vm, uint64_t now_usec) {
 }
 
 ArbiterVm vm_subject(const Vm *vm, uint64_t now_usec) {
-        const MemoryModel *model = &vm->model;
+        const ModelSizes *sizes = &vm->sizes;
 
         return (ArbiterVm){
                 .controlled = vm_is_controlled(vm),
                 .fresh = u64_sub(now_usec, vm->guest.arrived_usec) <= vm->env->session.stale_usec,
                 .min_bytes = vm_min_bytes(vm),
                 .max_bytes = vm->policy.max_bytes,
-                .size_bytes = memory_model_size_bytes(model),
+                .size_bytes = sizes->size_bytes,
                 .committed_bytes = vm->committed_bytes,
-                .ceiling_bytes = memory_model_ceiling_bytes(model),
-                .block_bytes = memory_model_grow_block_bytes(model),
-                .take_block_bytes = memory_model_shrink_block_bytes(model),
-                .device_floor_bytes = memory_model_floor_bytes(model),
-                .dimm_too_large = memory_model_grows_by_dimm(model) &&
-                                  !planner_dimm_fits(model->dimm_unit_bytes, vm->guest.plug_budget_bytes),
+                .ceiling_bytes = sizes->ceiling_bytes,
+                .block_bytes = sizes->grow_block_bytes,
+                .take_block_bytes = sizes->shrink_block_bytes,
+                .device_floor_bytes = sizes->floor_bytes,
+                .dimm_too_large = sizes->grows_by_dimm &&
+                                  !planner_dimm_fits(sizes->dimm_unit_bytes, vm->guest.plug_budget_bytes),
                 .urgency = vm->guest.urgency,
                 .need_bytes = vm->guest.need_bytes,
                 .usable_bytes = vm->guest.usable_bytes,
@@ -82,7 +82,7 @@ static DecisionInputs inputs_of(const Vm *vm, uint64_t now_usec) {
                 .need_bytes = vm->guest.need_bytes,
                 .time_to_exhaustion_usec = vm->guest.time_to_exhaustion_usec,
                 .fall_bytes_per_sec = vm->guest.fall_bytes_per_sec,
-                .size_bytes = memory_model_size_bytes(&vm->model),
+                .size_bytes = vm->sizes.size_bytes,
                 .min_bytes = vm_min_bytes(vm),
                 .max_bytes = vm_max_bytes(vm),
                 .budget_bytes = vm->env->ledger->budget_bytes,

@@ -12,14 +12,8 @@
 /* When a VM appears its parts do so one after the other. */
 #define SETTLE_USEC (5 * USEC_PER_SEC)
 
-static bool misses_psi(const Vm *vm) {
-        for (size_t i = 0; i < vm->hello.n_missing; i++)
-                if (vm->hello.missing[i].facility == FACILITY_PSI)
-                        return true;
-        return false;
-}
-
 uint64_t vm_lacks(const Vm *vm) {
+        MemoryModel model = vm_model(vm);
         LackFacts facts = {
                 .monitor = vm->monitor_up,
                 .agent = vm->session && session_is_open(vm->session),
@@ -27,13 +21,13 @@ uint64_t vm_lacks(const Vm *vm) {
                 .leased = vm->leased_by != NULL,
                 .max_bytes = vm->policy.max_bytes,
                 .n_yields = vm->rival.n_yields,
-                .model = &vm->model,
+                .model = &model,
                 .dimm_bytes = vm->policy.dimm_bytes,
                 .vmm = &vm->facts,
-                .capabilities = vm->hello.capabilities,
-                .guest_block_bytes = vm->hello.block_size_bytes,
+                .capabilities = vm->capabilities,
+                .guest_block_bytes = vm->guest_block_bytes,
                 .plug_budget_bytes = vm->guest.plug_budget_bytes,
-                .psi_missing = misses_psi(vm),
+                .psi_missing = vm->psi_missing,
         };
 
         return lacks_judge(&facts);

@@ -23,12 +23,12 @@
 static void open_balloon(Vm *vm) {
         PlanStep step = {
                 .actuator = ACTUATOR_BALLOON,
-                .from_bytes = memory_model_balloon_bytes(&vm->model),
+                .from_bytes = vm->sizes.balloon_bytes,
                 .to_bytes = BALLOON_LEFT_BYTES,
         };
         unsigned suppressed;
 
-        if (!vm_is_managed(vm) || !vm->model.known || step.from_bytes <= step.to_bytes)
+        if (!vm_is_managed(vm) || !vm->sizes.known || step.from_bytes <= step.to_bytes)
                 return;
         if (log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
                 log_notice("VM %s: the guest was reset: its balloon of %" PRIu64
@@ -67,7 +67,7 @@ static void on_oom_deflation(Vm *vm) {
         PlanStep step = {.actuator = ACTUATOR_BALLOON};
         unsigned suppressed;
 
-        step.from_bytes = step.to_bytes = memory_model_balloon_bytes(&vm->model);
+        step.from_bytes = step.to_bytes = vm->sizes.balloon_bytes;
         vm->last_refusal_usec = vm_now();
         vm->n_refusals++;
         if (log_limit_allows(&vm->log_limit, vm->last_refusal_usec, &suppressed))
@@ -85,15 +85,19 @@ static void on_oom_deflation(Vm *vm) {
 }
 
 static void on_model(Vm *vm, const MemoryModel *fresh) {
-        RivalVerdict verdict = vm_rival_check(vm, fresh);
+        MemoryModel before = vm_model(vm), model = *fresh;
         bool due = !vm->monitor_up || vm->model_usec <= vm->closed_usec;
+        RivalVerdict verdict;
 
-        vm->model = *fresh;
-        vm_allow_dimms(vm);
+        if (vm_keep_model(vm, &model) < 0) {
+                log_error("VM %s: out of memory for a reading of its monitor", vm->name);
+                return;
+        }
+        verdict = vm_rival_check(vm, &before, fresh);
         vm->model_usec = vm_now();
         vm->monitor_up = true;
         vm->unsure_bytes = 0;
-        vm->least_size_bytes = u64_min(vm->least_size_bytes, memory_model_size_bytes(fresh));
+        vm->least_size_bytes = u64_min(vm->least_size_bytes, vm->sizes.size_bytes);
         vm_account(vm);
 
         if (verdict == RIVAL_FOREIGN && vm_is_managed(vm))

@@ -13,7 +13,7 @@
 #include "host-bridge/policy/operator.h"
 
 static int can_be_told(const Vm *vm) {
-        if (!vm->monitor_up || !vm->model.known || !vm->session || !session_is_open(vm->session))
+        if (!vm->monitor_up || !vm->sizes.known || !vm->session || !session_is_open(vm->session))
                 return -ENOTCONN;
         if (vm->paused)
                 return -EHOSTDOWN;
@@ -28,17 +28,17 @@ static void preview(const Vm *vm, ControlPlan *plan) {
         OperatorPlan wanted = {
                 .growing = decision->kind == DECISION_GROW,
                 .bytes = decision->wanted_bytes,
-                .guest_block_bytes = vm->hello.block_size_bytes,
+                .guest_block_bytes = vm->guest_block_bytes,
                 .available_bytes = vm->guest.available_bytes,
                 .plug_budget_bytes = vm->guest.plug_budget_bytes,
         };
+        const MemoryModel model = vm_model(vm);
         uint64_t moved;
 
-        plan->n_steps =
-                operator_preview(&vm->model, &wanted, plan->steps, CONTROL_STEPS_MAX, &plan->size_bytes);
+        plan->n_steps = operator_preview(&model, &wanted, plan->steps, CONTROL_STEPS_MAX, &plan->size_bytes);
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].actuator == ACTUATOR_VIRTIO_MEM)
-                        memcpy(plan->devices[i], vm->model.virtio_mem[plan->steps[i].device].id,
+                        memcpy(plan->devices[i], model.virtio_mem[plan->steps[i].device].id,
                                sizeof(plan->devices[i]));
         moved = wanted.growing ? u64_sub(plan->size_bytes, decision->inputs.size_bytes)
                                : u64_sub(decision->inputs.size_bytes, plan->size_bytes);

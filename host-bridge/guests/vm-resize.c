@@ -23,11 +23,13 @@ void vm_arm(Vm *vm, uint64_t deadline_usec) {
         deadline_set(&vm->timer, deadline_usec);
 }
 
-static ResizeEvent complete(const Vm *vm, const ResizeEvent *event) {
+/* model is where the event's is put. */
+static ResizeEvent complete(const Vm *vm, const ResizeEvent *event, MemoryModel *model) {
         ResizeEvent full = *event;
 
+        *model = vm_model(vm);
         full.now_usec = vm_now();
-        full.model = &vm->model;
+        full.model = model;
         full.available_bytes = vm->guest.available_bytes;
         full.plug_budget_bytes = vm->guest.plug_budget_bytes;
         return full;
@@ -138,6 +140,8 @@ static void finish(Vm *vm) {
 }
 
 static void carry_out(Vm *vm, ResizeAction action) {
+        MemoryModel model;
+
         for (unsigned i = 0; i < ACTIONS_MAX; i++) {
                 ResizeEvent failed = {.kind = RESIZE_EVENT_KIND_MAX};
 
@@ -173,7 +177,7 @@ static void carry_out(Vm *vm, ResizeAction action) {
                         vm_arm(vm, resize_deadline_usec(vm->resize));
                         return;
                 }
-                failed = complete(vm, &failed);
+                failed = complete(vm, &failed, &model);
                 action = resize_feed(vm->resize, &failed);
         }
         vm_arm(vm, resize_deadline_usec(vm->resize));
@@ -188,11 +192,12 @@ static void drop_if_over(Vm *vm) {
 }
 
 void vm_feed(Vm *vm, const ResizeEvent *event) {
+        MemoryModel model;
         ResizeEvent full;
 
         if (!vm->resize)
                 return;
-        full = complete(vm, event);
+        full = complete(vm, event, &model);
         carry_out(vm, resize_feed(vm->resize, &full));
         drop_if_over(vm);
 }
@@ -219,7 +224,8 @@ static void fail(Vm *vm, Decision *decision) {
 }
 
 void vm_begin(Vm *vm, Decision *decision) {
-        ResizeEvent first = complete(vm, &(ResizeEvent){.kind = RESIZE_EVENT_HEARD});
+        MemoryModel model;
+        ResizeEvent first = complete(vm, &(ResizeEvent){.kind = RESIZE_EVENT_HEARD}, &model);
 
         assert(!vm->resize);
         vm->resize = malloc(sizeof(*vm->resize));
@@ -229,8 +235,7 @@ void vm_begin(Vm *vm, Decision *decision) {
         }
         vm->resize_id = decision->id;
         vm->env->record(decision, vm->env->userdata); /* the reason, before anything is sent */
-        carry_out(vm,
-                  resize_begin(vm->resize, &vm->env->resize, decision, vm->hello.block_size_bytes, &first));
+        carry_out(vm, resize_begin(vm->resize, &vm->env->resize, decision, vm->guest_block_bytes, &first));
         *decision = vm->resize->decision;
         drop_if_over(vm);
 }

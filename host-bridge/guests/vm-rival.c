@@ -43,39 +43,41 @@ void vm_rival_note_command(Vm *vm, const PlanStep *step) {
         }
 }
 
-static bool is_foreign_request(const Vm *vm, const MemoryModel *fresh, unsigned i) {
+static bool is_foreign_request(const Vm *vm, const MemoryModel *before, const MemoryModel *fresh,
+                               unsigned i) {
         uint64_t requested = fresh->virtio_mem[i].requested_bytes;
 
-        return requested != vm->model.virtio_mem[i].requested_bytes &&
+        return requested != before->virtio_mem[i].requested_bytes &&
                (!vm->rival.commanded[i] || (requested != vm->rival.commanded_bytes[i][0] &&
                                             requested != vm->rival.commanded_bytes[i][1]));
 }
 
-static RivalVerdict check_balloon(const Vm *vm, const MemoryModel *fresh) {
-        uint64_t before = memory_model_balloon_bytes(&vm->model), now = memory_model_balloon_bytes(fresh);
-        uint64_t goal = vm->rival.balloon_commanded ? vm->rival.balloon_bytes : before;
+static RivalVerdict check_balloon(const Vm *vm, uint64_t before_bytes, uint64_t now_bytes) {
+        uint64_t goal_bytes = vm->rival.balloon_commanded ? vm->rival.balloon_bytes : before_bytes;
 
-        if (now > u64_add(u64_max(before, goal), BALLOON_NOISE_BYTES))
+        if (now_bytes > u64_add(u64_max(before_bytes, goal_bytes), BALLOON_NOISE_BYTES))
                 return RIVAL_FOREIGN;
-        return u64_add(now, BALLOON_NOISE_BYTES) < u64_min(before, goal) ? RIVAL_OOM : RIVAL_NONE;
+        return u64_add(now_bytes, BALLOON_NOISE_BYTES) < u64_min(before_bytes, goal_bytes) ? RIVAL_OOM
+                                                                                           : RIVAL_NONE;
 }
 
-RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *fresh) {
+RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *before, const MemoryModel *fresh) {
         bool other_machine = vm->rival.other_machine;
 
         vm->rival.other_machine = vm->paused;
         /* After these there is nothing to compare with: the fresh model is the truth. */
-        if (!vm->monitor_up || other_machine || !memory_model_same_devices(&vm->model, fresh)) {
+        if (!vm->monitor_up || other_machine || !memory_model_same_devices(before, fresh)) {
                 memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
                 vm->rival.balloon_commanded = false;
                 return RIVAL_NONE;
         }
 
         for (unsigned i = 0; i < fresh->n_virtio_mem; i++)
-                if (is_foreign_request(vm, fresh, i))
+                if (is_foreign_request(vm, before, fresh, i))
                         return RIVAL_FOREIGN;
-        if (fresh->has_balloon && fresh->boot_bytes == vm->model.boot_bytes &&
-            fresh->dimm_bytes == vm->model.dimm_bytes)
-                return check_balloon(vm, fresh);
+        if (fresh->has_balloon && fresh->boot_bytes == before->boot_bytes &&
+            fresh->dimm_bytes == before->dimm_bytes)
+                return check_balloon(vm, memory_model_balloon_bytes(before),
+                                     memory_model_balloon_bytes(fresh));
         return RIVAL_NONE;
 }

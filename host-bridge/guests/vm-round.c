@@ -31,7 +31,7 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
                 /* Nobody is asked to give for one that can not take it in. */
                 .reach_bytes = subject.dimm_too_large ? u64_min(vm_max_bytes(vm), vm->committed_bytes)
                                                       : vm_max_bytes(vm),
-                .controlled = vm_is_managed(vm) && vm->model.known,
+                .controlled = vm_is_managed(vm) && vm->sizes.known,
                 .size_bytes = subject.size_bytes,
                 .committed_bytes = vm->committed_bytes,
                 .known = vm->guest.known && subject.fresh && !vm_is_left_alone(vm, now_usec),
@@ -51,7 +51,13 @@ void vm_round_see(Vm *vm, uint64_t now_usec, RoundVm *ret) {
 void vm_round_take(Vm *vm, const RoundVm *found, uint64_t now_usec) {
         assert(found);
 
-        vm->round = *found;
+        vm->round = (RoundPart){
+                .fair_bytes = found->fair_bytes,
+                .target_bytes = found->target_bytes,
+                .ask_bytes = found->ask_bytes,
+                .ask_rule = found->ask_rule,
+                .ask_level = found->ask_level,
+        };
         if (!found->waits)
                 vm->waiting_usec = vm->guest.urgency >= URGENCY_HIGH ? vm->waiting_usec : 0;
         else if (vm->waiting_usec == 0)

@@ -23,8 +23,9 @@ static VmState state_of(const Vm *vm) {
 }
 
 static void add_hello(const Vm *vm, VmSnapshot *snapshot) {
-        const MessageHello *hello = &vm->hello;
+        MessageHello all, *hello = &all;
 
+        sparse_get(vm->hello, &all, sizeof(all));
         memcpy(snapshot->agent_version, hello->agent_version, sizeof(snapshot->agent_version));
         memcpy(snapshot->kernel_release, hello->kernel_release, sizeof(snapshot->kernel_release));
         memcpy(snapshot->boot_id, hello->boot_id, sizeof(snapshot->boot_id));
@@ -91,11 +92,11 @@ void vm_snapshot(const Vm *vm, uint64_t now_usec, VmSnapshot *ret) {
                 .controlled = vm_is_controlled(vm),
                 .min_bytes = vm_min_bytes(vm),
                 .max_bytes = vm_is_controlled(vm) ? vm_max_bytes(vm) : 0,
-                .model = vm->model,
-                .size_bytes = memory_model_size_bytes(&vm->model),
+                .model = vm_model(vm),
+                .size_bytes = vm->sizes.size_bytes,
                 .committed_bytes = vm->committed_bytes,
-                .ceiling_bytes = memory_model_ceiling_bytes(&vm->model),
-                .balloon_bytes = memory_model_balloon_bytes(&vm->model),
+                .ceiling_bytes = vm->sizes.ceiling_bytes,
+                .balloon_bytes = vm->sizes.balloon_bytes,
                 .agent_connected = vm->session && session_is_open(vm->session),
                 .resizing = vm->resize != NULL,
                 .resize = vm->resize ? vm->resize->decision : (Decision){},

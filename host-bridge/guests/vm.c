@@ -58,7 +58,9 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
         if (!vm)
                 return -ENOMEM;
         *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX, .lease.fd = -EBADF};
-        (void) snprintf(vm->name, sizeof(vm->name), "%s", name);
+        vm->name = strdup(name);
+        if (!vm->name)
+                return -ENOMEM;
 
         r = deadline_join(env->event, vm_on_timer, vm, &vm->timer);
         if (r < 0)
@@ -91,6 +93,9 @@ Vm *vm_free(Vm *vm) {
         lease_drop(&vm->lease, vm->env->lease_dir);
         free(vm->leased_by);
         free(vm->resize);
+        (void) sparse_free(vm->model);
+        (void) sparse_free(vm->hello);
+        free(vm->name);
         free(vm);
         return NULL;
 }
@@ -138,19 +143,19 @@ void vm_set_policy(Vm *vm, const VmPolicy *policy) {
 uint64_t vm_min_bytes(const Vm *vm) {
         if (vm->policy.has_min)
                 return vm->policy.min_bytes;
-        return u64_min(vm->model.boot_bytes, vm->least_size_bytes);
+        return u64_min(vm->sizes.boot_bytes, vm->least_size_bytes);
 }
 
 uint64_t vm_max_bytes(const Vm *vm) {
-        return u64_min(vm->policy.max_bytes, memory_model_ceiling_bytes(&vm->model));
+        return u64_min(vm->policy.max_bytes, vm->sizes.ceiling_bytes);
 }
 
 void vm_account(Vm *vm) {
         uint64_t bytes = 0, before = vm->committed_bytes, inflated;
 
-        if (vm->model.known) {
-                bytes = memory_model_committed_bytes(&vm->model);
-                inflated = memory_model_balloon_bytes(&vm->model);
+        if (vm->sizes.known) {
+                bytes = vm->sizes.committed_bytes;
+                inflated = vm->sizes.balloon_bytes;
                 /* QEMU tells no balloon's target: what we let go of and the guest has not taken yet. */
                 if (vm->rival.balloon_commanded)
                         bytes = u64_add(bytes, u64_sub(inflated, vm->rival.balloon_bytes));
@@ -181,10 +186,10 @@ static bool is_gone(const Vm *vm, uint64_t now_usec) {
 void vm_tick(Vm *vm, uint64_t now_usec) {
         assert(vm);
 
-        if (vm->model.known && is_gone(vm, now_usec)) {
+        if (vm->sizes.known && is_gone(vm, now_usec)) {
                 log_info("VM %s: channel and monitor are gone; %" PRIu64 " MiB are not held for it any more",
                          vm->name, vm->committed_bytes / MIB);
-                vm->model = (MemoryModel){};
+                vm_forget_model(vm);
                 vm->unsure_bytes = 0;
                 vm->least_size_bytes = UINT64_MAX;
                 vm_account(vm);
