@@ -16,6 +16,7 @@
 
 #include "agent/agent-internal.h"
 #include "agent/survival.h"
+#include "common/forget.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -218,7 +219,7 @@ static void agent_survive(Agent *agent) {
         if (r < 0)
                 log_warning_errno(r, "The OOM killer may choose this agent: %m");
 
-        survival_forget_start();
+        forget_start();
         agent_warm_up(agent);
         r = survival_lock_memory();
         if (r < 0)

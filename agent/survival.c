@@ -5,18 +5,14 @@
  * what has been used, a few MiB. It must come after a dry run, or the first sample under pressure waits
  * for the disk that everybody waits for.
  *
- * Before that dry run the code that only the start has run is let go: the dynamic linker has touched each of a dozen
- * libraries, a fault maps 64 KiB around itself, and all of it would be locked for good. Text only, which holds no
- * relocations; what is needed again is found in the page cache.
+ * Before that dry run the code that only the start has run is let go (common/forget.h): it would be locked for good.
  */
 
 #include "agent/survival.h"
 
-#include <link.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /*
  * glibc would grow the heap by 128 KiB and hand out again, zeroed and so touched, what the start has used. Large tables that are
@@ -35,27 +31,6 @@ int survival_escape_oom(const RootDir *root) {
             strcmp(value, "-1000") == 0)
                 return 0;
         return rootdir_write(root, "proc/self/oom_score_adj", "-1000");
-}
-
-static int forget_text(struct dl_phdr_info *object, size_t size, void *userdata) {
-        uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
-
-        for (unsigned i = 0; i < object->dlpi_phnum; i++) {
-                const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-                uintptr_t start = object->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
-
-                if (segment->p_type != PT_LOAD || (segment->p_flags & (PF_X | PF_W)) != PF_X)
-                        continue;
-                start = start & ~(page - 1);
-                (void) madvise((void *) start, end - start,
-                               MADV_DONTNEED); /* else it stays, which is no harm */
-        }
-        return 0;
-}
-
-void survival_forget_start(void) {
-        (void) malloc_trim(0);
-        (void) dl_iterate_phdr(forget_text, NULL);
 }
 
 int survival_lock_memory(void) {

@@ -11,9 +11,6 @@ void survival_spare_heap(void);
 /* Asks the kernel to spare us. Returns 0 or -errno. */
 int survival_escape_oom(const RootDir *root);
 
-/* Lets go of memory and code that only the start has used; to be called before the dry run. */
-void survival_forget_start(void);
-
 /*
  * Keeps every page that is touched from now on, and those already there, in memory; to be called after a
  * dry run of all that must work under pressure. Returns 0 or -errno.

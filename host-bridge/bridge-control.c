@@ -59,12 +59,12 @@ static int control_resume(void *userdata, const char *vm) {
 }
 
 void bridge_restore(const Bridge *bridge, VmEntry *entry) {
-        uint64_t until_usec = hold_file_load(bridge->runtime_dir, entry->discovered.name);
+        uint64_t until_usec = hold_file_load(bridge->runtime_dir, vm_name(entry->vm));
 
         if (until_usec <= until(bridge, 0))
                 return;
         vm_operator_hold(entry->vm, until_usec);
-        log_notice("VM %s: still held by an operator", entry->discovered.name);
+        log_notice("VM %s: still held by an operator", vm_name(entry->vm));
 }
 
 void bridge_fill_control(Bridge *bridge) {

@@ -17,8 +17,8 @@
 #include "host-bridge/rounds.h"
 
 typedef struct VmEntry {
-        DiscoveredVm discovered; /* name, sockets and policy as they are in use */
-        Vm *vm;
+        Vm *vm; /* its name is the key */
+        char *place; /* its channel and its hypervisor as they are in use, as one word: another place is another VM */
         bool seen; /* in the delivery under way */
         UT_hash_handle hh;
 } VmEntry;
@@ -37,6 +37,7 @@ struct Bridge {
         uint64_t
                 settle_usec; /* when what nobody has claimed in it is given up; USEC_INFINITY: that is done */
         char *runtime_dir, *lease_dir;
+        bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
         VmEntry *vms; /* hash by name */
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
         VmEntry *walked;

@@ -6,6 +6,8 @@
  */
 
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +18,29 @@ static const char *path_or_null(const char *path) {
         return path[0] != '\0' ? path : NULL;
 }
 
+static void entry_free(VmEntry *entry) {
+        (void) vm_free(entry->vm);
+        free(entry->place);
+        free(entry);
+}
+
+/* NULL: out of memory. */
+static char *place_of(const DiscoveredVm *discovered) {
+        char *place;
+
+        return asprintf(&place, "%u %s %s", (unsigned) discovered->hypervisor.origin,
+                        discovered->hypervisor.text, discovered->channel) < 0
+                       ? NULL
+                       : place;
+}
+
 static void drop_vm(Bridge *bridge, VmEntry *entry) {
-        log_info("VM %s: no more", entry->discovered.name);
+        log_info("VM %s: no more", vm_name(entry->vm));
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         bridge->walked = NULL;
-        fd_store_drop_channel(bridge->fd_store, entry->discovered.name);
+        fd_store_drop_channel(bridge->fd_store, vm_name(entry->vm));
         HASH_DEL(bridge->vms, entry);
-        (void) vm_free(entry->vm);
-        free(entry);
+        entry_free(entry);
 }
 
 VmEntry *bridge_find(const Bridge *bridge, const char *name) {
@@ -34,24 +51,27 @@ VmEntry *bridge_find(const Bridge *bridge, const char *name) {
 }
 
 static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
+        const char *name;
         VmEntry *entry;
-        int r;
+        int r = -ENOMEM;
 
         entry = calloc(1, sizeof(*entry));
         if (!entry) {
                 log_error("VM %s: out of memory", discovered->name);
                 return NULL;
         }
-        entry->discovered = *discovered;
-        r = vm_new(&bridge->env, discovered->name, &discovered->policy, path_or_null(discovered->channel),
-                   &discovered->hypervisor, &entry->vm);
+        entry->place = place_of(discovered);
+        if (entry->place)
+                r = vm_new(&bridge->env, discovered->name, &discovered->policy,
+                           path_or_null(discovered->channel), &discovered->hypervisor, &entry->vm);
         if (r < 0) {
                 (void) log_error_errno(r, "VM %s: could not be taken up: %m", discovered->name);
-                free(entry);
+                entry_free(entry);
                 return NULL;
         }
 
-        HASH_ADD_STR(bridge->vms, discovered.name, entry);
+        name = vm_name(entry->vm);
+        HASH_ADD_KEYPTR(hh, bridge->vms, name, strlen(name), entry);
         bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
@@ -63,9 +83,9 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
 static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         VmEntry *entry = bridge_find(bridge, discovered->name);
+        _cleanup_free_ char *place = entry ? place_of(discovered) : NULL;
 
-        if (entry && (strcmp(entry->discovered.channel, discovered->channel) != 0 ||
-                      !vmm_address_equal(&entry->discovered.hypervisor, &discovered->hypervisor))) {
+        if (place && strcmp(entry->place, place) != 0) {
                 drop_vm(bridge, entry);
                 entry = NULL;
         }
@@ -73,13 +93,12 @@ static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
                 entry = add_vm(bridge, discovered);
         if (!entry)
                 return;
-        entry->discovered.policy = discovered->policy;
         vm_set_policy(entry->vm, &discovered->policy);
         entry->seen = true;
 }
 
 static int compare_entries(const VmEntry *a, const VmEntry *b) {
-        return strcmp(a->discovered.name, b->discovered.name);
+        return strcmp(vm_name(a->vm), vm_name(b->vm));
 }
 
 void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
@@ -96,6 +115,7 @@ void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
         }
         HASH_SORT(bridge->vms, compare_entries);
         bridge->walked = NULL;
+        bridge->loose = true;
 }
 
 void bridge_walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata) {
@@ -111,7 +131,6 @@ void bridge_drop_vms(Bridge *bridge) {
         bridge->walked = NULL;
         HASH_ITER (hh, bridge->vms, entry, next) {
                 HASH_DEL(bridge->vms, entry);
-                (void) vm_free(entry->vm);
-                free(entry);
+                entry_free(entry);
         }
 }

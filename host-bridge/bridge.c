@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/forget.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "host-bridge/bridge-internal.h"
@@ -82,8 +83,12 @@ static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
                 vm_tick(entry->vm, now_usec);
         arbitration_run(bridge->arbitration, now_usec);
-        if (slow)
+        if (slow) {
+                if (bridge->loose)
+                        forget_start();
+                bridge->loose = false;
                 discovery_rescan(bridge->discovery, false);
+        }
         if (now_usec >= bridge->settle_usec) {
                 fd_store_settle(bridge->fd_store);
                 bridge->settle_usec = USEC_INFINITY;

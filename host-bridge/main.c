@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +286,8 @@ int main(int argc, char *argv[]) {
         _cleanup_(setup_done) Setup setup = {};
         int r;
 
+        /* Fixed, or it rises with the first large array that is freed, and the next ones tear holes into the heap. */
+        (void) mallopt(M_MMAP_THRESHOLD, 128 * 1024);
         r = options_parse(argc, argv, &setup.options);
         if (r <= 0)
                 return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;

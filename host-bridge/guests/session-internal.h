@@ -13,7 +13,7 @@
 #include "proto/frame.h"
 
 struct Session {
-        SessionOptions options;
+        const SessionOptions *options;
         sd_event *event;
         Deadline timer;   /* reconnect, or ask for the Hello again */
         Deadline *resume; /* reading goes on; NULL: it was never stopped on this connection */

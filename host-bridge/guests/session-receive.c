@@ -34,7 +34,7 @@ static int welcome(Session *session, const MessageHello *hello) {
                 .welcome.minor = MIN_OF(hello->minor, MESSAGE_PROTOCOL_MINOR),
                 .welcome.handshake_nonce = hello->handshake_nonce,
                 .welcome.bridge_version = MEMTIDE_VERSION,
-                .welcome.report_interval_usec = session->options.report_interval_usec,
+                .welcome.report_interval_usec = session->options->report_interval_usec,
         };
 
         return session_write(session, &message, 0);
@@ -54,7 +54,7 @@ static bool take_hello(Session *session, const Message *message, uint64_t now_us
         }
 
         session->counters.ok++;
-        session->next_hello_usec = u64_add(now_usec, session->options.hello_interval_usec);
+        session->next_hello_usec = u64_add(now_usec, session->options->hello_interval_usec);
         if (repeated) { /* the Welcome was lost, or is still under way */
                 (void) welcome(session, hello);
                 return true;
@@ -66,8 +66,8 @@ static bool take_hello(Session *session, const Message *message, uint64_t now_us
         session->received_sequence = session->sent_sequence = 0;
         session->clock = (GuestClock){};
         (void) guest_clock_observe(&session->clock, message->monotonic_usec, now_usec);
-        session->retry_usec = session->options.retry_min_usec;
-        session->handshake_usec = session->options.handshake_timeout_usec;
+        session->retry_usec = session->options->retry_min_usec;
+        session->handshake_usec = session->options->handshake_timeout_usec;
         deadline_set(&session->timer, USEC_INFINITY);
 
         /* Not sent for a full buffer: the guest repeats its Hello until it is. */
@@ -96,7 +96,7 @@ static bool take_message(Session *session, const Message *message, uint64_t now_
 
         /* A burst that had been waiting while nobody read or the agent was stopped: no news. */
         delay_usec = guest_clock_observe(&session->clock, message->monotonic_usec, now_usec);
-        if (message->type == MESSAGE_REPORT && delay_usec > session->options.stale_usec) {
+        if (message->type == MESSAGE_REPORT && delay_usec > session->options->stale_usec) {
                 session->counters.void_++;
                 return true;
         }

@@ -101,7 +101,7 @@ static void disconnect(Session *session) {
         hang_up(session);
         drop_resume(session);
         deadline_set_relative(&session->timer, session->retry_usec);
-        session->retry_usec = u64_min(session->retry_usec * 2, session->options.retry_max_usec);
+        session->retry_usec = u64_min(session->retry_usec * 2, session->options->retry_max_usec);
 
         if (session->id == 0)
                 return;
@@ -179,7 +179,7 @@ static int session_connect(Session *session) {
                 return r;
 
         session_drop_partial(session);
-        session->handshake_usec = session->options.handshake_timeout_usec;
+        session->handshake_usec = session->options->handshake_timeout_usec;
         r = stream_write(session->stream, &delimiter, 1);
         if (r < 0)
                 return r;
@@ -219,7 +219,7 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
         if (!session)
                 return -ENOMEM;
         *session = (Session){
-                .options = *options,
+                .options = options,
                 .event = sd_event_ref(event),
                 .path = strdup(path),
                 .adopted_fd = -EBADF,

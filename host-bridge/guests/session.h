@@ -54,7 +54,7 @@ typedef struct SessionCounters {
 /* Called from the event loop only; may free the session. */
 typedef void (*SessionHandler)(Session *session, const SessionEvent *event, void *userdata);
 
-/* The first attempt to connect is made from the event loop. Returns 0 or -errno. */
+/* options live as long as the session. The first attempt to connect is made from the event loop. Returns 0 or -errno. */
 int session_new(sd_event *event, const char *path, const SessionOptions *options, SessionHandler handler,
                 void *userdata, Session **ret);
 Session *session_free(Session *session);

@@ -34,8 +34,7 @@ typedef struct GuestFigures {
 
 /* Who else moves this VM's memory: see vm-rival.c. */
 typedef struct Rival {
-        uint64_t commanded_bytes[MEMORY_MODEL_DEVICES_MAX][2]; /* our last two requests per device */
-        bool commanded[MEMORY_MODEL_DEVICES_MAX];
+        Sparse *commands;       /* RivalCommands; NULL: no virtio-mem device was commanded */
         uint64_t balloon_bytes; /* our last request: inflated */
         bool balloon_commanded;
         bool other_machine; /* it was paused since the last reading: compare with nothing */

@@ -12,12 +12,32 @@
  */
 
 #include <assert.h>
-#include <string.h>
 
 #include "host-bridge/guests/vm-internal.h"
 
 /* Below this a moving balloon proves nothing: the driver works in steps of 1 MiB. */
 #define BALLOON_NOISE_BYTES (4 * MIB)
+
+/* Our last two requests per device. */
+typedef struct RivalCommands {
+        struct {
+                uint64_t known; /* 0 or 1 */
+                uint64_t bytes[2];
+        } device[MEMORY_MODEL_DEVICES_MAX];
+} RivalCommands;
+
+static void note_request(Vm *vm, unsigned device, uint64_t bytes) {
+        RivalCommands commands;
+
+        assert(device < MEMORY_MODEL_DEVICES_MAX);
+        sparse_get(vm->rival.commands, &commands, sizeof(commands));
+        commands.device[device].bytes[1] =
+                commands.device[device].known != 0 ? commands.device[device].bytes[0] : bytes;
+        commands.device[device].bytes[0] = bytes;
+        commands.device[device].known = 1;
+        /* Out of memory: it will look like somebody else's, and we yield for a while. */
+        (void) sparse_set(&vm->rival.commands, &commands, sizeof(commands));
+}
 
 void vm_rival_note_command(Vm *vm, const PlanStep *step) {
         switch (step->actuator) {
@@ -28,12 +48,7 @@ void vm_rival_note_command(Vm *vm, const PlanStep *step) {
                 return;
 
         case ACTUATOR_VIRTIO_MEM:
-                assert(step->device < MEMORY_MODEL_DEVICES_MAX);
-                vm->rival.commanded_bytes[step->device][1] =
-                        vm->rival.commanded[step->device] ? vm->rival.commanded_bytes[step->device][0]
-                                                          : step->to_bytes;
-                vm->rival.commanded_bytes[step->device][0] = step->to_bytes;
-                vm->rival.commanded[step->device] = true;
+                note_request(vm, step->device, step->to_bytes);
                 return;
 
         case ACTUATOR_NONE:
@@ -46,10 +61,13 @@ void vm_rival_note_command(Vm *vm, const PlanStep *step) {
 static bool is_foreign_request(const Vm *vm, const MemoryModel *before, const MemoryModel *fresh,
                                unsigned i) {
         uint64_t requested = fresh->virtio_mem[i].requested_bytes;
+        RivalCommands commands;
 
-        return requested != before->virtio_mem[i].requested_bytes &&
-               (!vm->rival.commanded[i] || (requested != vm->rival.commanded_bytes[i][0] &&
-                                            requested != vm->rival.commanded_bytes[i][1]));
+        if (requested == before->virtio_mem[i].requested_bytes)
+                return false;
+        sparse_get(vm->rival.commands, &commands, sizeof(commands));
+        return commands.device[i].known == 0 ||
+               (requested != commands.device[i].bytes[0] && requested != commands.device[i].bytes[1]);
 }
 
 static RivalVerdict check_balloon(const Vm *vm, uint64_t before_bytes, uint64_t now_bytes) {
@@ -67,7 +85,7 @@ RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *before, const MemoryModel
         vm->rival.other_machine = vm->paused;
         /* After these there is nothing to compare with: the fresh model is the truth. */
         if (!vm->monitor_up || other_machine || !memory_model_same_devices(before, fresh)) {
-                memset(vm->rival.commanded, 0, sizeof(vm->rival.commanded));
+                vm->rival.commands = sparse_free(vm->rival.commands);
                 vm->rival.balloon_commanded = false;
                 return RIVAL_NONE;
         }

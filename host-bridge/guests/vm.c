@@ -95,6 +95,7 @@ Vm *vm_free(Vm *vm) {
         free(vm->resize);
         (void) sparse_free(vm->model);
         (void) sparse_free(vm->hello);
+        (void) sparse_free(vm->rival.commands);
         free(vm->name);
         free(vm);
         return NULL;

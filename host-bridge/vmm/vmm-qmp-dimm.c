@@ -265,7 +265,7 @@ static int begin_pull(VmmQmp *q) {
         int r;
 
         r = sd_event_add_time_relative(q->event, &q->dimm->timer, CLOCK_MONOTONIC,
-                                       q->options.pull_timeout_usec, USEC_PER_MSEC, on_timeout, q);
+                                       q->options->pull_timeout_usec, USEC_PER_MSEC, on_timeout, q);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(q->dimm->timer, "qmp-dimm-pull");

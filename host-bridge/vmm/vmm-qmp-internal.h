@@ -19,10 +19,11 @@ typedef struct Reading Reading;
 
 typedef struct VmmQmp {
         Vmm vmm; /* first: ops */
-        VmmQmpOptions options;
+        const VmmQmpOptions *options;
         sd_event *event;
-        Deadline timer; /* without qmp: the next attempt; with it: the next reading */
-        char *name, *path;
+        Deadline timer;   /* without qmp: the next attempt; with it: the next reading */
+        const char *name; /* borrowed */
+        char *path;
         Qmp *qmp;
         bool ready;          /* the handshake is over */
         bool lost_told;      /* VMM_LOST was the last word */

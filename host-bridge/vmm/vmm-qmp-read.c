@@ -82,16 +82,16 @@ static bool is_unsettled(const VmmQmp *q, const MemoryModel *model) {
  * alarms would wait behind thousands of answers. Periods that differ by up to a quarter drift apart, and stay so.
  */
 static uint64_t refresh_usec(const VmmQmp *q) {
-        uint64_t quarter = q->options.refresh_usec / 4;
+        uint64_t quarter = q->options->refresh_usec / 4;
 
-        return q->options.refresh_usec - (quarter > 0 ? q->spread % quarter : 0);
+        return q->options->refresh_usec - (quarter > 0 ? q->spread % quarter : 0);
 }
 
 static void plan_next_reading(VmmQmp *q, const MemoryModel *model) {
         uint64_t now_usec;
 
         (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
-        vmm_qmp_arm(q, is_unsettled(q, model) && now_usec < q->poll_until_usec ? q->options.poll_usec
+        vmm_qmp_arm(q, is_unsettled(q, model) && now_usec < q->poll_until_usec ? q->options->poll_usec
                                                                                : refresh_usec(q));
 }
 
@@ -127,7 +127,7 @@ static bool keep_reading(VmmQmp *q, Reading *reading) {
         }
         if (r > 0)
                 vmm_qmp_watch(q);
-        q->retry_usec = q->options.retry_min_usec; /* only a monitor that answers closes the breaker */
+        q->retry_usec = q->options->retry_min_usec; /* only a monitor that answers closes the breaker */
         plan_next_reading(q, &reading->model);
         return true;
 }

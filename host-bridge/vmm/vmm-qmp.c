@@ -59,7 +59,7 @@ void vmm_qmp_drop(VmmQmp *q, const char *why) {
         q->balloon_commanded = false;
         vmm_qmp_dimm_drop(q);
         vmm_qmp_arm(q, q->retry_usec);
-        q->retry_usec = u64_min(q->retry_usec * 2, q->options.retry_max_usec);
+        q->retry_usec = u64_min(q->retry_usec * 2, q->options->retry_max_usec);
 
         if (q->lost_told)
                 return;
@@ -151,8 +151,8 @@ static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
 static void on_timer(void *userdata) {
         VmmQmp *q = userdata;
         QmpOptions options = {
-                .handshake_timeout_usec = q->options.handshake_timeout_usec,
-                .reply_timeout_usec = q->options.reply_timeout_usec,
+                .handshake_timeout_usec = q->options->handshake_timeout_usec,
+                .reply_timeout_usec = q->options->reply_timeout_usec,
         };
         char why[VMM_WORDS_MAX];
         int r;
@@ -229,7 +229,7 @@ static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
                 return -ENOTCONN;
 
         vmm_qmp_watch(q);
-        vmm_qmp_arm(q, q->options.poll_usec);
+        vmm_qmp_arm(q, q->options->poll_usec);
         q->overtaken = q->reading != NULL;
         switch (step->actuator) {
 
@@ -264,7 +264,6 @@ static Vmm *vmm_qmp_free(Vmm *vmm) {
         vmm_qmp_drop_reading(q);
         (void) sparse_free(q->model);
         (void) sd_event_unref(q->event);
-        free(q->name);
         free(q->path);
         free(q);
         return NULL;
@@ -305,15 +304,15 @@ int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQm
                 return -ENOMEM;
         *q = (VmmQmp){
                 .vmm = {.ops = &vmm_qmp_ops, .handler = handler, .userdata = userdata},
-                .options = *options,
+                .options = options,
                 .event = sd_event_ref(event),
-                .name = strdup(name),
+                .name = name,
                 .path = strdup(path),
                 .retry_usec = options->retry_min_usec,
                 .spread = ++n_made * SPREAD_STEP,
         };
         vmm = &q->vmm;
-        if (!q->name || !q->path)
+        if (!q->path)
                 return -ENOMEM;
 
         r = deadline_join(event, on_timer, q, &q->timer);

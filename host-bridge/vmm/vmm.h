@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "common/macro.h"
 #include "host-bridge/policy/lacks.h"
@@ -33,10 +32,6 @@ typedef struct VmmAddress {
         VmmOrigin origin;
         char text[VMM_ADDRESS_MAX]; /* of a QMP socket the path, of a libvirt domain the UUID */
 } VmmAddress;
-
-static inline bool vmm_address_equal(const VmmAddress *a, const VmmAddress *b) {
-        return a->origin == b->origin && strcmp(a->text, b->text) == 0;
-}
 
 typedef enum VmmEventKind {
         VMM_CONNECTED, /* the monitor speaks; a model follows */
