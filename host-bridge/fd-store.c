@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@
 #include "host-bridge/guests/vm-config.h"
 
 #define CHANNEL_PREFIX "channel-"
+#define METRICS_NAME   "metrics" /* FileDescriptorName= of memtide-bridge.socket */
 
 typedef struct Kept {
         char vm[DECISION_VM_NAME_MAX];
@@ -44,6 +46,7 @@ typedef struct Kept {
 struct FdStore {
         Kept *kept;
         size_t n;
+        int metrics_fd; /* owned; -EBADF: none, or taken */
 };
 
 /* -- the manager ----------------------------------------------------------------------------------- */
@@ -99,6 +102,22 @@ static bool is_connection(int fd) {
                option_is(fd, SO_ACCEPTCONN, 0);
 }
 
+static bool listens_on_loopback(int fd) {
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } address = {};
+        socklen_t size = sizeof(address);
+
+        if (!option_is(fd, SO_TYPE, SOCK_STREAM) || !option_is(fd, SO_ACCEPTCONN, 1) ||
+            getsockname(fd, &address.any, &size) < 0)
+                return false;
+        if (address.any.sa_family == AF_INET)
+                return ntohl(address.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+        return address.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address.in6.sin6_addr);
+}
+
 /* QEMU is still there, and listens at path. */
 static bool ends_at(int fd, const char *path) {
         struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
@@ -140,6 +159,13 @@ static void sort(FdStore *store, int fd, char *name) {
         Kept *kept = &store->kept[store->n];
         const char *vm = name + STRLEN(CHANNEL_PREFIX);
 
+        if (strcmp(name, METRICS_NAME) == 0) {
+                if (store->metrics_fd < 0 && listens_on_loopback(fd))
+                        store->metrics_fd = fd;
+                else
+                        refuse(fd, name, "is no socket that listens on a loopback address");
+                return;
+        }
         if (strncmp(name, CHANNEL_PREFIX, STRLEN(CHANNEL_PREFIX)) != 0 || !vm_name_is_valid(vm)) {
                 refuse(fd, name, "is none of the bridge's");
                 return;
@@ -169,6 +195,7 @@ int fd_store_new(FdStore **ret) {
         store = calloc(1, sizeof(*store));
         if (!store)
                 return -ENOMEM;
+        store->metrics_fd = -EBADF;
         n = sd_listen_fds_with_names(true, &names);
         if (n < 0) /* a wrong $LISTEN_FDS is no reason to leave the guests alone */
                 (void) log_warning_errno(n,
@@ -194,6 +221,7 @@ FdStore *fd_store_free(FdStore *store) {
                 return NULL;
         for (size_t i = 0; i < store->n; i++)
                 (void) safe_close(store->kept[i].fd);
+        (void) safe_close(store->metrics_fd);
         free(store->kept);
         free(store);
         return NULL;
@@ -220,6 +248,12 @@ int fd_store_take_channel(FdStore *store, const char *vm, const char *path) {
                 }
         }
         return fd;
+}
+
+int fd_store_take_metrics(FdStore *store) {
+        assert(store);
+
+        return store->metrics_fd < 0 ? -ENOENT : TAKE_FD(store->metrics_fd);
 }
 
 void fd_store_settle(FdStore *store) {

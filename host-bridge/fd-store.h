@@ -33,5 +33,8 @@ void fd_store_keep_channel(FdStore *store, const char *vm, int fd);
 /* The VM is gone. */
 void fd_store_drop_channel(FdStore *store, const char *vm);
 
+/* A socket that listens on a loopback address for /metrics. Returns a descriptor that is the caller's, or -ENOENT. */
+int fd_store_take_metrics(FdStore *store);
+
 /* Every VM that there is has been seen: what nobody has taken is closed, and no more kept. */
 void fd_store_settle(FdStore *store);

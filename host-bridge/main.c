@@ -232,6 +232,7 @@ static int serve(sd_event *event, Setup *setup) {
                                  .socket_path = socket_path,
                                  .system_bus = system_bus_path(setup),
                                  .metrics_listen = setup->config.metrics_listen,
+                                 .metrics_fd = fd_store_take_metrics(fd_store),
                                  .audit_path = audit_path(setup, audit, sizeof(audit)),
                                  .config = {&bridge_config_table, &setup->config, setup->origins},
                                  .control = bridge_control(bridge),

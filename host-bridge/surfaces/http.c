@@ -217,18 +217,16 @@ static int listen_on(const HttpAddress *address) {
         return TAKE_FD(fd);
 }
 
-static int start_daemon(Http *http, const HttpAddress *address) {
-        _cleanup_close_ int fd = listen_on(address);
+static int start_daemon(Http *http, int *listen_fd) {
+        int fd = *listen_fd;
 
-        if (fd < 0)
-                return fd;
         http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
                                         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                         HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_SEC,
                                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_MEMORY_MAX, MHD_OPTION_END);
         if (!http->daemon)
-                return -EIO; /* it says no more */
-        (void) TAKE_FD(fd);  /* MHD_stop_daemon() closes it */
+                return -EIO;        /* it says no more */
+        (void) TAKE_FD(*listen_fd); /* MHD_stop_daemon() closes it */
         return 0;
 }
 
@@ -252,9 +250,10 @@ static int attach(Http *http, sd_event *event) {
         return 0;
 }
 
-int http_new(sd_event *event, const HttpAddress *address, const SnapshotSource *source,
+int http_new(sd_event *event, const HttpAddress *address, int listen_fd, const SnapshotSource *source,
              const MetricsResizes *resizes, Http **ret) {
         _cleanup_(http_freep) Http *http = NULL;
+        _cleanup_close_ int fd = listen_fd;
         int r;
 
         assert(event);
@@ -269,8 +268,10 @@ int http_new(sd_event *event, const HttpAddress *address, const SnapshotSource *
         http->source = *source;
         http->resizes = resizes;
         r = metrics_totals_new(&http->totals);
+        if (r >= 0 && fd < 0)
+                r = fd = listen_on(address);
         if (r >= 0)
-                r = start_daemon(http, address);
+                r = start_daemon(http, &fd);
         if (r >= 0)
                 r = attach(http, event);
         if (r < 0)

@@ -27,14 +27,19 @@ static void on_decision(const Decision *decision, bool final, void *userdata) {
         bus_tell(surfaces->bus, decision);
 }
 
-static void start_http(Surfaces *surfaces, sd_event *event, const HttpAddress *address,
+static void start_http(Surfaces *surfaces, sd_event *event, const SurfacesOptions *options,
                        const SnapshotSource *source) {
+        const HttpAddress *address = &options->metrics_listen;
         int r;
 
-        if (address->family == 0)
+        if (address->family == 0) {
+                (void) safe_close(options->metrics_fd);
                 return;
-        r = http_new(event, address, source, &surfaces->resizes, &surfaces->http);
-        if (r < 0)
+        }
+        r = http_new(event, address, options->metrics_fd, source, &surfaces->resizes, &surfaces->http);
+        if (r < 0 && options->metrics_fd >= 0)
+                (void) log_warning_errno(r, "The socket for metrics is of no use: there are none: %m");
+        else if (r < 0)
                 (void) log_warning_errno(r, "Could not listen on port %u: there are no metrics: %m",
                                          address->port);
 }
@@ -84,7 +89,7 @@ int surfaces_new(sd_event *event, const SurfacesOptions *options, const Snapshot
         record_watch(record, on_decision, surfaces);
         start_audit(surfaces, event, options->audit_path);
         bus_set_views(surfaces->bus, surfaces->audit, &options->config);
-        start_http(surfaces, event, &options->metrics_listen, source);
+        start_http(surfaces, event, options, source);
         *ret = TAKE_PTR(surfaces);
         return 0;
 }

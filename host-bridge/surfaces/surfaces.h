@@ -17,6 +17,7 @@ typedef struct SurfacesOptions {
         const char *socket_path;
         const char *system_bus; /* its socket; NULL: off */
         HttpAddress metrics_listen;
+        int metrics_fd;         /* of the service manager, and taken over; < 0: none */
         const char *audit_path; /* NULL: none */
         ConfigView config;      /* outlives the Surfaces */
         const Control *control; /* borrowed */

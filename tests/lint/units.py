@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The units are as closed as they were: systemd's own score of what a service could do, held to a bound.
 
-memtide-bridge stays above the best possible because its metrics are on TCP, and because the sockets of VMs and the figures
-of their processes are other users'.
+memtide-bridge stays above the best possible because the sockets of VMs and the figures of their processes are other users':
+it is root with CAP_DAC_OVERRIDE, and sees /proc.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-BOUNDS = {"memtide-agent.service": 2.0, "memtide-bridge.service": 1.8}
+BOUNDS = {"memtide-agent.service": 2.0, "memtide-bridge.service": 1.1}
 
 
 def exposure(unit: Path) -> float:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +148,21 @@ def test_garbage_is_closed_and_named(world: World, manager: Manager) -> None:
     assert pipe not in {os.readlink(fd) for fd in Path(f"/proc/{world.process.pid}/fd").iterdir()}
     for end in KEEP:
         end.close()
+
+
+def test_metrics_on_a_socket_that_is_handed_over(world: World, manager: Manager) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    config = world.config.read_text(encoding="utf-8")
+    world.config.write_text(config.replace("Listen=off", "Listen=127.0.0.1:1"), encoding="utf-8")  # and nobody listens there
+    manager.hand_over("metrics", socket.create_server(("0.0.0.0", 0)).detach())
+    manager.hand_over("metrics", server.detach())
+    manager.hand_over("metrics", pair())
+    world.add("a")
+    start(world, manager)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert 'memtide_vm_info{vm="a"' in answer.read().decode()
+    assert log(world).count('"metrics", is no socket that listens on a loopback address') == 2
 
 
 def test_nonsense_is_no_reason_not_to_start(world: World, manager: Manager) -> None:
