@@ -183,6 +183,28 @@ def test_its_end_changes_no_size(world: World, sig: int) -> None:
     assert vm.qmp.size == size and world.status()["size_bytes"] == vm.usable
 
 
+def test_state_that_is_garbage(world: World) -> None:
+    """Every file that an earlier bridge could have left half written: it begins with what QEMU says."""
+    vm = world.add()
+    vm.qmp.size = vm.qmp.requested = 256 * MIB
+    vm.refresh(available=300 * MIB)
+    folders = [world.runtime / "holds", world.lease_dir]
+    for folder in folders:
+        folder.mkdir()
+    key = os.stat(vm.agent.path)
+    files = [world.runtime / "holds" / "a", world.runtime / "holds" / ".new-a", world.runtime / "bridge.lock",
+             world.lease_dir / f"{key.st_dev:x}-{key.st_ino}",
+             *(world.runtime / f"audit.sqlite{suffix}" for suffix in ("", "-wal", "-shm"))]
+    for file in files:
+        file.write_bytes(b"\xff\x00garbage\n" * 500)
+    world.start().wait_managed()
+    status = world.status()
+    assert status["size_bytes"] == vm.usable and not status["held"] and vm.qmp.commands == []
+    vm.agent.alarm(128 * MIB)
+    assert world.wait_closed()["result"] == "done"
+    assert len(world.ctl("history", "a")["decisions"]) == 1
+
+
 def test_tells_systemd(world: World, folder: Path) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(folder / "notify"))

@@ -99,10 +99,39 @@ static void test_ledger_texts(void **state) {
         }
 }
 
+/* Of a file that is cut or garbled a line counts only if all before it and all of it is as it was written. */
+static void take_damaged(const char *text, size_t size, size_t intact) {
+        static const char whole[] = "boot\n7 70\n";
+        BlockTable table = {.look_from = UINT64_MAX, .retry_usec = USEC_INFINITY};
+        BlockRecord *record = block_table_insert(&table, 7, 70, 0);
+        int r;
+
+        assert_non_null(record);
+        r = block_ledger_parse(text, size, "boot", &table);
+        if ((r != 0 && r != -EINVAL) || record->administrators != (intact >= strlen(whole)))
+                fail_msg("\"%.*s\"", (int) size, text);
+        block_table_done(&table);
+}
+
+static void test_torn_and_garbled(void **state) {
+        static const char text[] = "boot\n7 70\n8 80 movable\n9 90\n";
+        char garbled[sizeof(text)];
+
+        for (size_t i = 0; i < sizeof(text); i++)
+                take_damaged(text, i, i);
+        for (size_t i = 0; i < strlen(text); i++)
+                for (unsigned bit = 0; bit < 8; bit++) {
+                        memcpy(garbled, text, sizeof(text));
+                        garbled[i] = (char) (garbled[i] ^ (1 << bit));
+                        take_damaged(garbled, strlen(text), i);
+                }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_restart),
                 cmocka_unit_test(test_ledger_texts),
+                cmocka_unit_test(test_torn_and_garbled),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);

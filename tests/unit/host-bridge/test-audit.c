@@ -308,6 +308,70 @@ static void test_a_damaged_page(void **state) {
         assert_put_aside(f);
 }
 
+typedef struct Bytes {
+        char data[128 * KIB];
+        size_t n;
+} Bytes;
+
+static void read_file(const char *path, Bytes *ret) {
+        FILE *file = fopen(path, "re");
+
+        assert_non_null(file);
+        ret->n = fread(ret->data, 1, sizeof(ret->data), file);
+        assert_true(ret->n > 0 && ret->n < sizeof(ret->data));
+        (void) fclose(file);
+}
+
+static void write_file(const char *path, const Bytes *bytes, size_t n) {
+        FILE *file = fopen(path, "we");
+
+        assert_non_null(file);
+        assert_int_equal(fwrite(bytes->data, 1, n, file), n);
+        assert_int_equal(fclose(file), 0);
+}
+
+/* Whatever lies there: decisions are kept from now on. */
+static void assert_goes_on(Fixture *f, const char *what, size_t at) {
+        begin(f, audit_defaults);
+        put(f, 100, "new", RESULT_DONE);
+        if (list(f, "new") != 1 || f->found[0].id != 100)
+                fail_msg("%s at byte %zu", what, at);
+        end(f);
+}
+
+/* As if the bridge or the host had died in the middle of a write: at each length of the log, and of the file. */
+static void test_torn_and_garbled(void **state) {
+        static Bytes database, log;
+        Fixture *f = *state;
+        char wal[128];
+
+        begin(f, audit_defaults);
+        for (uint64_t id = 1; id <= 5; id++)
+                put(f, id, "a", RESULT_DONE);
+        assert_int_equal(list(f, "a"), 5);
+        (void) snprintf(wal, sizeof(wal), "%s-wal", f->path);
+        read_file(f->path, &database);
+        read_file(wal, &log);
+        end(f);
+
+        for (size_t n = 0; n <= log.n; n += n < 64 ? 16 : 2999) {
+                write_file(f->path, &database, database.n);
+                write_file(wal, &log, n);
+                assert_goes_on(f, "the log was cut", n);
+        }
+        read_file(f->path, &database);
+        for (size_t n = 0; n < database.n; n += n < 112 ? 16 : 2999) {
+                write_file(f->path, &database, n);
+                assert_goes_on(f, "the file was cut", n);
+        }
+        for (size_t i = 0; i < database.n; i += i < 112 ? 16 : 2999) {
+                database.data[i] = (char) ~database.data[i];
+                write_file(f->path, &database, database.n);
+                assert_goes_on(f, "the file was garbled", i);
+                database.data[i] = (char) ~database.data[i];
+        }
+}
+
 static void test_a_place_that_is_none(void **state) {
         Fixture *f = *state;
 
@@ -382,6 +446,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_nobody_else_may_read, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_database, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_damaged_page, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_torn_and_garbled, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_place_that_is_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_link_is_not_followed, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_put_never_waits, setup, teardown),

@@ -72,6 +72,31 @@ static void test_broken(void **state) {
         assert_int_equal(hold_file_load(world->folder, "a"), 0);
 }
 
+/* A byte is another one: no hold, or at most one until another moment; what follows the line says nothing. */
+static void test_garbled(void **state) {
+        const World *world = *state;
+        char text[128], garbled[128];
+        ssize_t n;
+        int fd;
+
+        assert_int_equal(hold_file_save(world->folder, "a", 987654), 0);
+        fd = open(world_path(world, "holds/a"), O_RDONLY);
+        n = read(fd, text, sizeof(text));
+        (void) close(fd);
+        assert_true(n > 7);
+        for (ssize_t i = 0; i < n; i++)
+                for (unsigned bit = 0; bit < 8; bit++) {
+                        bool of_number = i >= n - 7 && i < n - 1;
+
+                        memcpy(garbled, text, (size_t) n);
+                        garbled[i] = (char) (garbled[i] ^ (1 << bit));
+                        write_file(world, garbled, (size_t) n);
+                        if (hold_file_load(world->folder, "a") != 0 &&
+                            !(of_number && garbled[i] >= '0' && garbled[i] <= '9'))
+                                fail_msg("byte %zd, bit %u", i, bit);
+                }
+}
+
 static void test_no_place(void **state) {
         assert_int_equal(hold_file_save("/nonexistent", "a", 1), -ENOENT);
         assert_int_equal(hold_file_load("/nonexistent", "a"), 0);
@@ -81,6 +106,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_there_and_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_garbled, setup, teardown),
                 cmocka_unit_test(test_no_place),
         };
 
