@@ -88,6 +88,8 @@ static DecisionInputs inputs_of(const Vm *vm, uint64_t now_usec) {
                 .budget_bytes = vm->env->ledger->budget_bytes,
                 .budget_used_bytes = vm->env->ledger->committed_bytes,
                 .report_age_usec = u64_sub(now_usec, vm->guest.arrived_usec),
+                .harm_stalled_usec = vm->harm.stalled_usec,
+                .harm_kills = vm->harm.kills,
         };
 }
 

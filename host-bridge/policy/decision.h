@@ -74,6 +74,7 @@ typedef struct DecisionInputs {
         uint64_t budget_bytes, budget_used_bytes;  /* host */
         uint64_t report_age_usec;
         uint64_t target_bytes; /* RULE_OPERATOR, and what denied it: the size asked for; else 0 */
+        uint64_t harm_stalled_usec, harm_kills; /* to the VM so far: policy/harm.h */
 } DecisionInputs;
 
 typedef struct Decision {

@@ -149,6 +149,8 @@ static const FieldRow decision_rows[] = {
         INPUT(budget_used_bytes, READ_U64),
         INPUT(report_age_usec, READ_AGE),
         INPUT(target_bytes, READ_U64),
+        INPUT(harm_stalled_usec, READ_U64),
+        INPUT(harm_kills, READ_U64),
 };
 
 static size_t add_virtio_mem(const MemoryModel *model, Field *ret) {

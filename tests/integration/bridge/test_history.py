@@ -70,6 +70,19 @@ def test_anybody_may_read_the_file_meanwhile(world: World) -> None:
     assert rows == [(decision["id"], "a", "grow", "done", decision["confirmed_bytes"])]
 
 
+def test_harm_is_in_the_record(world: World) -> None:
+    """A guest whose programs were killed while we held its memory."""
+    vm = world.add()
+    vm.qmp.inflated = vm.qmp.inflate_to = 128 * MIB
+    world.start().wait_managed()
+    for kills in (5, 7):
+        vm.refresh(available=100 * MIB, oom_kills=kills)
+        vm.agent.report()
+    decision = grow(world)
+    assert decision["harm_kills"] == 2 and "harm_stalled_usec" in decision
+    assert history(world) == [decision]
+
+
 def test_a_locked_file_delays_no_grow(world: World) -> None:
     """As a disk that does not answer: the resize is as fast as ever, and the audit goes on once it does."""
     vm = world.add()
