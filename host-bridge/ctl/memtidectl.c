@@ -20,6 +20,7 @@
 #include "host-bridge/ctl/ctl-guest.h"
 #include "host-bridge/ctl/ctl-operate.h"
 #include "host-bridge/ctl/ctl-show.h"
+#include "host-bridge/ctl/ctl-verify.h"
 #include "host-bridge/surfaces/bus.h"
 
 #define EXIT_USAGE    2
@@ -33,8 +34,9 @@ static uint32_t arg_lines = 0; /* 0: the verb's own default */
 
 typedef struct Verb {
         const char *name, *argument, *help;
-        int least, most; /* words, with the verb */
-        int (*run)(sd_bus *bus, char *words[]);
+        int least, most;                        /* words, with the verb */
+        int (*run)(sd_bus *bus, char *words[]); /* bus: NULL for a verb that asks nobody */
+        bool local;
 } Verb;
 
 static int print_json(const json_t *value) {
@@ -178,6 +180,10 @@ static int verb_resume(sd_bus *bus, char *words[]) {
         return ctl_resume(&options, bus, words);
 }
 
+static int verb_verify(sd_bus *bus, char *words[]) {
+        return ctl_verify(words[1]);
+}
+
 static const Verb verbs[] = {
         {"list", "", "all VMs, one line each", 1, 1, verb_list},
         {"status", "VM", "one VM: size, guest, agent, what it lacks", 2, 2, verb_status},
@@ -192,6 +198,8 @@ static const Verb verbs[] = {
         {"resume", "VM", "end a hold, or a yield to somebody else", 2, 2, verb_resume},
         {"cat-config", "", "the configuration in force, with the origin of each value", 1, 1,
          verb_cat_config},
+        {"verify", "FILE", "check a configuration file of the bridge, of vm.d or of the agent", 2, 2,
+         verb_verify, true},
 };
 
 static void help(void) {
@@ -287,29 +295,39 @@ static int run_guest(int n, char *words[]) {
         return complaint ? usage_error(complaint, n > 0 ? words[0] : NULL) : ctl_guest_run(&guest, n, words);
 }
 
-static int run_verb(int n, char *words[]) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        const Verb *verb = NULL;
-
+static const Verb *find_verb(int n, char *words[]) {
         for (size_t i = 0; n > 0 && i < ELEMENTSOF(verbs); i++)
                 if (strcmp(verbs[i].name, words[0]) == 0)
-                        verb = verbs + i;
+                        return verbs + i;
+        return NULL;
+}
+
+static int run_verb(int n, char *words[]) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const Verb *verb = find_verb(n, words);
+
         if (!verb)
                 return n > 0 ? usage_error("no such verb:", words[0]) : usage_error("which verb?", NULL);
         if (n < verb->least)
-                return usage_error(n < 2 ? "name a VM for" : "name a size for", verb->name);
+                return usage_error(verb->local ? "name a file for"
+                                   : n < 2     ? "name a VM for"
+                                               : "name a size for",
+                                   verb->name);
         if (n > verb->most)
                 return usage_error("too many arguments for", verb->name);
+        if (verb->local)
+                return verb->run(NULL, words);
         if (ctl_connect(arg_socket ? arg_socket : BRIDGE_SOCKET, "memtide-bridge", &bus) < 0)
                 return -EIO;
         return verb->run(bus, words);
 }
 
 int main(int argc, char *argv[]) {
-        int r = parse_arguments(argc, argv);
+        int r = parse_arguments(argc, argv), n = argc - optind;
+        char **words = argv + optind;
+        const Verb *verb = r > 0 ? find_verb(n, words) : NULL;
 
         if (r > 0)
-                r = is_guest() ? run_guest(argc - optind, argv + optind)
-                               : run_verb(argc - optind, argv + optind);
+                r = is_guest() && !(verb && verb->local) ? run_guest(n, words) : run_verb(n, words);
         return r == -EINVAL ? EXIT_USAGE : r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -58,8 +58,19 @@ def catalog_differences() -> list[str]:
             [f"catalog: {text} is no MESSAGE_ID" for text in known - set(used.values())])
 
 
+def completion_differences(build: Path) -> list[str]:
+    """bash offers the verbs and options of memtidectl --help, and no others."""
+    said = output(build / "host-bridge/memtidectl", "--help")
+    script = Path("packaging/memtidectl.bash").read_text()
+    failures = []
+    for name, pattern in (("verbs", r"^  ([a-z-]+) "), ("options", OPTION.pattern)):
+        known = set(re.search(rf"local {name}='([^']*)'", script)[1].split())
+        failures += differences("memtidectl.bash", set(re.findall(pattern, said, re.M)), known)
+    return [failure.replace("man page", "completion") for failure in failures]
+
+
 def main(build: Path) -> int:
-    failures = catalog_differences()
+    failures = catalog_differences() + completion_differences(build)
     for program, man in PROGRAMS:
         said = set(OPTION.findall(output(build / program, "--help")))
         failures += differences(program, said, set(OPTION.findall(page(man))))
