@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * CRC-32C, one table look-up per byte: about 400 MB/s, far above what a virtio-serial port delivers.
- * The SSE4.2 instruction is ten times faster and would need a second code path per architecture.
+ * CRC-32C: by the instruction where the CPU has it (x86-64 with SSE4.2), else by one table look-up per byte. The table was a third
+ * of what a report costs, both ways. A CPU of another kind keeps the table: 400 MB/s are far above what a virtio-serial port
+ * delivers.
  * The table is written out so that it is constant data; test-frame.c computes it anew, bit by bit.
  */
 
 #include "proto/frame.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* clang-format off */
 static const uint32_t crc32c_table[256] = {
@@ -58,7 +60,7 @@ static const uint32_t crc32c_table[256] = {
 };
 /* clang-format on */
 
-uint32_t frame_crc32c(const uint8_t *data, size_t size) {
+uint32_t frame_crc32c_by_table(const uint8_t *data, size_t size) {
         uint32_t crc = UINT32_MAX;
 
         assert(data || size == 0);
@@ -67,3 +69,31 @@ uint32_t frame_crc32c(const uint8_t *data, size_t size) {
                 crc = crc >> 8 ^ crc32c_table[(crc ^ data[i]) & 0xFF];
         return ~crc;
 }
+
+#ifdef __x86_64__
+
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(const uint8_t *data, size_t size) {
+        uint64_t crc = UINT32_MAX, word;
+
+        for (; size >= sizeof(word); data += sizeof(word), size -= sizeof(word)) {
+                memcpy(&word, data, sizeof(word));
+                crc = __builtin_ia32_crc32di(crc, word);
+        }
+        for (; size > 0; data++, size--)
+                crc = __builtin_ia32_crc32qi((uint32_t) crc, *data);
+        return ~(uint32_t) crc;
+}
+
+uint32_t frame_crc32c(const uint8_t *data, size_t size) {
+        assert(data || size == 0);
+        return __builtin_cpu_supports("sse4.2") ? by_instruction(data, size)
+                                                : frame_crc32c_by_table(data, size);
+}
+
+#else
+
+uint32_t frame_crc32c(const uint8_t *data, size_t size) {
+        return frame_crc32c_by_table(data, size);
+}
+
+#endif

@@ -49,24 +49,32 @@ static bool cobs_decode(uint8_t *bytes, size_t size, size_t *ret_size) {
         return true;
 }
 
+/* A run without zeroes at a time, in blocks. */
 static size_t cobs_encode(const uint8_t *bytes, size_t size, uint8_t *out) {
-        size_t at = 1, code_at = 0;
+        size_t at = 0;
 
-        for (size_t i = 0; i < size; i++) {
-                if (bytes[i] != 0)
-                        out[at++] = bytes[i];
+        for (;;) {
+                const uint8_t *zero = size > 0 ? memchr(bytes, 0, size) : NULL;
+                size_t run = zero ? (size_t) (zero - bytes) : size;
 
-                if (bytes[i] == 0 || at - code_at == COBS_BLOCK_MAX) {
-                        out[code_at] = (uint8_t) (at - code_at);
+                for (; run >= COBS_BLOCK_MAX - 1; run -= COBS_BLOCK_MAX - 1) {
+                        out[at++] = COBS_BLOCK_MAX;
+                        memcpy(out + at, bytes, COBS_BLOCK_MAX - 1);
+                        at += COBS_BLOCK_MAX - 1;
+                        bytes += COBS_BLOCK_MAX - 1;
+                        size -= COBS_BLOCK_MAX - 1;
                         /* A full block at the very end implies no zero, so nothing needs to follow it. */
-                        if (bytes[i] != 0 && i + 1 == size)
+                        if (size == 0)
                                 return at;
-                        code_at = at++;
                 }
+                out[at++] = (uint8_t) (run + 1);
+                memcpy(out + at, bytes, run);
+                at += run;
+                if (!zero)
+                        return at;
+                bytes += run + 1;
+                size -= run + 1;
         }
-
-        out[code_at] = (uint8_t) (at - code_at);
-        return at;
 }
 
 static uint32_t read_le32(const uint8_t *bytes) {
