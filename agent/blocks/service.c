@@ -17,6 +17,13 @@
 
 #define RESCAN_DEFAULT_USEC (30 * USEC_PER_SEC)
 
+/*
+ * Where the kernel onlines there is nothing to do for a block but to tell of it, and a look at each in the midst of a wave takes
+ * the guest's CPU from the kernel: it waits until no event has come for so long, or for so long in all.
+ */
+#define WAVE_QUIET_USEC (20 * USEC_PER_MSEC)
+#define WAVE_MOST_USEC  (200 * USEC_PER_MSEC)
+
 /* Samples and the port go first. */
 #define WORK_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
@@ -35,6 +42,8 @@ struct BlockService {
         sd_event_source *work; /* on while blocks are to be looked at */
         sd_event_source *timer;
         uint64_t rescan_usec, rescan_at_usec;
+        uint64_t wave_at_usec,
+                wave_ends_usec; /* when to look at what the kernel onlines; USEC_INFINITY = no wave */
         bool started;
 
         BlockRangeHandler range_handler;
@@ -57,9 +66,20 @@ static void wake(BlockService *service) {
 }
 
 static void arm_timer(BlockService *service) {
-        (void) sd_event_source_set_time(service->timer, u64_min(block_onliner_retry_usec(&service->onliner),
-                                                                service->rescan_at_usec));
+        uint64_t at_usec = u64_min(block_onliner_retry_usec(&service->onliner), service->rescan_at_usec);
+
+        (void) sd_event_source_set_time(service->timer, u64_min(at_usec, service->wave_at_usec));
         (void) sd_event_source_set_enabled(service->timer, SD_EVENT_ONESHOT);
+}
+
+static void wake_after_wave(BlockService *service) {
+        uint64_t now = now_usec(service);
+
+        if (service->wave_ends_usec == USEC_INFINITY)
+                service->wave_ends_usec = u64_add(now, WAVE_MOST_USEC);
+        service->wave_at_usec = u64_min(u64_add(now, WAVE_QUIET_USEC), service->wave_ends_usec);
+        if (service->started)
+                arm_timer(service);
 }
 
 static void end_range(BlockService *service, int error, uint64_t bytes) {
@@ -149,6 +169,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (service->rescan_at_usec <= now_usec(service))
                 rescan(service);
+        service->wave_at_usec = service->wave_ends_usec = USEC_INFINITY;
         wake(service); /* arms the timer again when done */
         return 0;
 }
@@ -163,6 +184,10 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
                 if (r < 0) { /* the slow timer will find it */
                         (void) log_debug_errno(r, "Cannot look at memory%llu: %m",
                                                (unsigned long long) number);
+                        return;
+                }
+                if (service->onliner.kernel_onlines) {
+                        wake_after_wave(service);
                         return;
                 }
                 break;
@@ -216,6 +241,7 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         service->event = sd_event_ref(event);
         service->range_handler = range_handler;
         service->userdata = userdata;
+        service->wave_at_usec = service->wave_ends_usec = USEC_INFINITY;
         service->onliner.survey.zoneinfo = PROCFILE_NULL;
 
         r = block_writer_new(event, root, WORK_PRIORITY, &writer_handlers, service, &service->writer);

@@ -190,6 +190,59 @@ static void test_slow_write(void **state) {
         assert_null(stage_free(stage));
 }
 
+static BlockMonitorHandler monitor_handler;
+static void *monitor_userdata;
+
+int __real_block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+                             uint64_t buffer_bytes, BlockMonitorHandler handler, void *userdata,
+                             BlockMonitor **ret);
+int __wrap_block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+                             uint64_t buffer_bytes, BlockMonitorHandler handler, void *userdata,
+                             BlockMonitor **ret);
+
+int __wrap_block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source,
+                             uint64_t buffer_bytes, BlockMonitorHandler handler, void *userdata,
+                             BlockMonitor **ret) {
+        monitor_handler = handler;
+        monitor_userdata = userdata;
+        return __real_block_monitor_new(event, root, source, buffer_bytes, handler, userdata, ret);
+}
+
+/* What the kernel onlines is looked at when the wave is over, or has lasted for long; what the agent onlines at once. */
+static void test_wave(void **state) {
+        const BlockServiceConfig by_kernel = {.online = true,
+                                              .onliner = ONLINER_KERNEL,
+                                              .zone_ratio_percent = 301};
+        _cleanup_(stage_freep) Stage *stage = stage_new(0);
+        uint64_t begin, now;
+
+        run_until(stage, &stage->n_onlined, 4);
+        tree_write(stage->tree, "proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n");
+        tree_write(stage->tree, "run/lock", "");
+        block_service_configure(stage->service, &by_kernel);
+        run_quiet(stage, 20);
+        assert_true(block_service_kernel_onlines(stage->service));
+
+        fake_kernel_add_block(40, NULL);
+        fake_kernel_set_state(40, "online\n", "Movable\n");
+        begin = clock_monotonic_usec();
+        run_quiet(stage, 1);
+        monitor_handler(BLOCK_HINT_BLOCK, 40, monitor_userdata);
+        run_until(stage, &stage->n_onlined, 5);
+        assert_true(clock_monotonic_usec() - begin >= 20 * USEC_PER_MSEC);
+
+        /* Events that never pause do not put it off for ever. */
+        fake_kernel_add_block(41, NULL);
+        fake_kernel_set_state(41, "online\n", "Movable\n");
+        begin = clock_monotonic_usec();
+        do {
+                monitor_handler(BLOCK_HINT_BLOCK, 41, monitor_userdata);
+                run_quiet(stage, 1);
+                now = clock_monotonic_usec();
+        } while (stage->n_onlined < 6 && now < begin + PATIENCE_USEC);
+        assert_int_equal(stage->n_onlined, 6);
+}
+
 /* With nothing to do the loop sleeps. */
 static void test_idle(void **state) {
         _cleanup_(stage_freep) Stage *stage = stage_new(0);
@@ -431,6 +484,7 @@ int main(void) {
                 cmocka_unit_test(test_retry),
                 cmocka_unit_test(test_configure),
                 cmocka_unit_test(test_slow_write),
+                cmocka_unit_test(test_wave),
                 cmocka_unit_test(test_idle),
                 cmocka_unit_test(test_range),
                 cmocka_unit_test(test_range_with_an_administrators_block),
