@@ -239,6 +239,7 @@ static void test_freed_inside(void **state) {
                 f = *state;
                 put_dimm(0);
                 hand = libvirt_connected(f, 0);
+                hand->frees = true;
                 hand->free_at = kinds[i];
                 assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
                 world_idle(&f->world, 15);

@@ -2,17 +2,16 @@
 
 /* A DIMM over QMP: which commands, in which order, and the one outcome, whatever a scripted QEMU refuses or says. */
 
-#include "world.h"
+#include "monitor.h"
+#include "vmm-hand.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/units.h"
 #include "host-bridge/vmm/vmm-qmp.h"
 
-#define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 #define PLUGGED                                                                                              \
         "[{\"type\": \"dimm\", \"data\": {\"id\": \"memtide-dimm0\", \"size\": 268435456, \"addr\": "        \
         "4294967296}}]"
@@ -27,13 +26,8 @@
 
 typedef struct Fixture {
         World world;
-        Peer qemu;
-        Vmm *vmm;
-        MemoryModel model;
-        unsigned n_models, n_accepted, n_rejected, n_lost;
-        uint64_t outcome_id;
-        char text[256];
-        VmmEventKind free_at;
+        Monitor qemu;
+        Hand hand;
         /* the scripted QEMU */
         const char *devices, *backends, *refused[3], *error_class;
         uint64_t actual;
@@ -67,11 +61,10 @@ static void obey(Fixture *f, const char *name) {
                 f->devices = PLUGGED;
 }
 
-static void answer(Fixture *f, const json_t *request) {
-        const char *name = json_string_value(json_object_get(request, "execute"));
-        json_int_t id = json_integer_value(json_object_get(request, "id"));
-        char line[2048], balloon[64];
+static void on_request(Monitor *qemu, const char *name, const json_t *request, const char *line) {
+        Fixture *f = qemu->userdata;
         const char *value = "{}";
+        char balloon[64];
 
         (void) snprintf(balloon, sizeof(balloon), "{\"actual\": %llu}", (unsigned long long) f->actual);
         if (strcmp(name, "query-status") == 0)
@@ -89,52 +82,13 @@ static void answer(Fixture *f, const json_t *request) {
         else if (strncmp(name, "q", 1) != 0)
                 write_log(f, name, json_object_get(request, "arguments"));
 
-        if (is_refused(f, name))
-                (void) snprintf(line, sizeof(line),
-                                "{\"error\": {\"class\": \"%s\", \"desc\": \"no %s\"}, \"id\": %lld}\r\n",
-                                f->error_class ?: "GenericError", name, (long long) id);
-        else {
-                obey(f, name);
-                (void) snprintf(line, sizeof(line), "{\"return\": %s, \"id\": %lld}\r\n", value,
-                                (long long) id);
+        if (is_refused(f, name)) {
+                monitor_answer(qemu, request, "\"error\": {\"class\": \"%s\", \"desc\": \"no %s\"}",
+                               f->error_class ?: "GenericError", name);
+                return;
         }
-        peer_write(&f->qemu, line, strlen(line));
-}
-
-static void on_client(Peer *peer) {
-        peer_write(peer, GREETING, strlen(GREETING));
-}
-
-static void on_bytes(Peer *peer, const uint8_t *data, size_t size) {
-        char text[8192], *line, *rest = text;
-
-        assert_true(size < sizeof(text));
-        memcpy(text, data, size);
-        text[size] = '\0';
-        while ((line = strsep(&rest, "\n")) && *line) {
-                json_t *request = json_loads(line, 0, NULL);
-
-                assert_non_null(request);
-                answer(peer->userdata, request);
-                json_decref(request);
-        }
-}
-
-static void on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
-        Fixture *f = userdata;
-
-        f->n_models += event->kind == VMM_MODEL;
-        f->n_accepted += event->kind == VMM_ACCEPTED;
-        f->n_rejected += event->kind == VMM_REJECTED;
-        f->n_lost += event->kind == VMM_LOST;
-        if (event->kind == VMM_MODEL)
-                f->model = *event->model;
-        if (event->kind == VMM_ACCEPTED || event->kind == VMM_REJECTED)
-                f->outcome_id = event->id;
-        if (event->text)
-                (void) snprintf(f->text, sizeof(f->text), "%s", event->text);
-        if (event->kind == f->free_at)
-                f->vmm = vmm_free(f->vmm);
+        obey(f, name);
+        monitor_answer(qemu, request, "\"return\": %s", value);
 }
 
 static int setup(void **state) {
@@ -150,12 +104,13 @@ static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        f->free_at = VMM_EVENT_KIND_MAX;
         f->actual = 512 * MIB;
         world_init(&f->world);
-        f->qemu = (Peer){.on_bytes = on_bytes, .on_client = on_client, .userdata = f};
-        peer_init(&f->qemu, &f->world, "a.qmp");
-        assert_int_equal(vmm_qmp_new(f->world.event, "a", f->qemu.path, &quick, on_vmm, f, &f->vmm), 0);
+        f->qemu = (Monitor){.on_request = on_request, .userdata = f};
+        monitor_init(&f->qemu, &f->world, "a.qmp");
+        assert_int_equal(vmm_qmp_new(f->world.event, "a", f->qemu.peer.path, &quick, hand_on_vmm, &f->hand,
+                                     &f->hand.vmm),
+                         0);
         *state = f;
         return 0;
 }
@@ -163,36 +118,20 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Fixture *f = *state;
 
-        (void) vmm_free(f->vmm);
-        peer_done(&f->qemu);
+        (void) vmm_free(f->hand.vmm);
+        monitor_done(&f->qemu);
         world_done(&f->world);
         free(f);
         return 0;
 }
 
-static bool has_model(void *userdata) {
-        return ((Fixture *) userdata)->n_models > 0;
-}
-
-static bool has_outcome(void *userdata) {
-        const Fixture *f = userdata;
-
-        return f->n_accepted + f->n_rejected > 0;
-}
-
-static bool has_two_outcomes(void *userdata) {
-        const Fixture *f = userdata;
-
-        return f->n_accepted + f->n_rejected > 1;
-}
-
 static void connect_to_it(Fixture *f) {
-        assert_true(world_run(&f->world, has_model, f, 5000));
+        assert_true(world_run(&f->world, hand_has_model, &f->hand, 5000));
         world_idle(&f->world, 5);
 }
 
 static void says(Fixture *f, const char *text) {
-        peer_write(&f->qemu, text, strlen(text));
+        monitor_say(&f->qemu, text);
         world_idle(&f->world, 10);
 }
 
@@ -200,10 +139,10 @@ static const PlanStep plug = {.actuator = ACTUATOR_DIMM, .to_bytes = 256 * MIB};
 static const PlanStep pull = {.actuator = ACTUATOR_DIMM, .from_bytes = 256 * MIB};
 
 static void outcome_of(Fixture *f, const PlanStep *step) {
-        assert_int_equal(vmm_command(f->vmm, 7, step), 0);
-        assert_false(has_outcome(f)); /* never from inside the call */
-        assert_true(world_run(&f->world, has_outcome, f, 5000));
-        assert_int_equal(f->outcome_id, 7);
+        assert_int_equal(vmm_command(f->hand.vmm, 7, step), 0);
+        assert_false(hand_is_answered(&f->hand)); /* never from inside the call */
+        assert_true(world_run(&f->world, hand_is_answered, &f->hand, 5000));
+        assert_int_equal(f->hand.accepted_id + f->hand.rejected_id, 7);
         world_idle(&f->world, 5);
 }
 
@@ -244,10 +183,10 @@ static void test_plug(void **state) {
                 memcpy(f->refused, rows[i].refused, sizeof(f->refused));
                 connect_to_it(f);
                 outcome_of(f, &plug);
-                assert_int_equal(f->n_accepted, rows[i].accepted);
+                assert_int_equal(f->hand.n[VMM_ACCEPTED], rows[i].accepted);
                 assert_string_equal(f->log, rows[i].log);
-                assert_string_equal(f->text, rows[i].text ?: "");
-                assert_int_equal(f->model.dimm[0].size_bytes, rows[i].accepted ? 256 * MIB : 0);
+                assert_string_equal(f->hand.text, rows[i].text ?: "");
+                assert_int_equal(f->hand.model.dimm[0].size_bytes, rows[i].accepted ? 256 * MIB : 0);
                 assert_int_equal(teardown(state), 0);
         }
 }
@@ -256,17 +195,17 @@ static void test_bounds(void **state) {
         Fixture *f = *state;
         PlanStep step = plug;
 
-        assert_int_equal(vmm_command(f->vmm, 1, &plug), -ENOTCONN);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &plug), -ENOTCONN);
         connect_to_it(f);
         step.device = MEMORY_MODEL_DIMMS_MAX;
-        assert_int_equal(vmm_command(f->vmm, 1, &step), -ENODEV);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &step), -ENODEV);
         step = plug;
         step.to_bytes = UINT64_MAX;
-        assert_int_equal(vmm_command(f->vmm, 1, &step), -ERANGE);
-        assert_int_equal(vmm_command(f->vmm, 1, &plug), 0);
-        assert_int_equal(vmm_command(f->vmm, 2, &plug), -EBUSY);
-        assert_int_equal(vmm_command(f->vmm, 2, &pull), -EBUSY);
-        f->vmm = vmm_free(f->vmm); /* in the middle of it */
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &step), -ERANGE);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &plug), 0);
+        assert_int_equal(vmm_command(f->hand.vmm, 2, &plug), -EBUSY);
+        assert_int_equal(vmm_command(f->hand.vmm, 2, &pull), -EBUSY);
+        f->hand.vmm = vmm_free(f->hand.vmm); /* in the middle of it */
 }
 
 /* A balloon told in the middle of a plug: by a value that is right with the DIMM, and cut by QEMU without it. */
@@ -277,8 +216,8 @@ static void test_balloon_beside_a_plug(void **state) {
         connect_to_it(f);
         f->actual = 768 * MIB;
         outcome_of(f, &plug);
-        assert_int_equal(memory_model_balloon_bytes(&f->model), 0);
-        assert_int_equal(vmm_command(f->vmm, 8, &inflate), 0);
+        assert_int_equal(memory_model_balloon_bytes(&f->hand.model), 0);
+        assert_int_equal(vmm_command(f->hand.vmm, 8, &inflate), 0);
         world_idle(&f->world, 10);
         assert_string_equal(f->log, ADDED ", balloon 668");
 }
@@ -322,7 +261,7 @@ static void test_pull(void **state) {
                 f->refused[0] = rows[i].refused;
                 f->error_class = rows[i].error_class;
                 connect_to_it(f);
-                assert_int_equal(vmm_command(f->vmm, 7, &pull), 0);
+                assert_int_equal(vmm_command(f->hand.vmm, 7, &pull), 0);
                 world_idle(&f->world, 10);
                 if (!rows[i].stays) {
                         f->devices = NULL;
@@ -330,13 +269,13 @@ static void test_pull(void **state) {
                 }
                 if (rows[i].event)
                         says(f, rows[i].event);
-                assert_true(world_run(&f->world, has_outcome, f, 5000));
+                assert_true(world_run(&f->world, hand_is_answered, &f->hand, 5000));
                 world_idle(&f->world, 10);
-                assert_int_equal(f->n_accepted, rows[i].accepted);
-                assert_int_equal(f->n_rejected, !rows[i].accepted);
+                assert_int_equal(f->hand.n[VMM_ACCEPTED], rows[i].accepted);
+                assert_int_equal(f->hand.n[VMM_REJECTED], !rows[i].accepted);
                 assert_string_equal(f->log, rows[i].log);
-                assert_int_equal(f->model.dimm[0].size_bytes, rows[i].stays ? 256 * MIB : 0);
-                assert_int_equal(f->n_lost, 0);
+                assert_int_equal(f->hand.model.dimm[0].size_bytes, rows[i].stays ? 256 * MIB : 0);
+                assert_int_equal(f->hand.n[VMM_LOST], 0);
                 assert_int_equal(teardown(state), 0);
         }
 }
@@ -348,12 +287,12 @@ static void test_lets_go_late(void **state) {
         f->devices = PLUGGED;
         connect_to_it(f);
         outcome_of(f, &pull);
-        assert_int_equal(f->n_rejected, 1);
+        assert_int_equal(f->hand.n[VMM_REJECTED], 1);
         f->devices = NULL;
         says(f, DELETED);
         assert_string_equal(f->log, "device_del memtide-dimm0, object-del memtide-dimm0-mem");
-        assert_int_equal(f->model.dimm[0].size_bytes, 0);
-        assert_int_equal(f->n_accepted, 0);
+        assert_int_equal(f->hand.model.dimm[0].size_bytes, 0);
+        assert_int_equal(f->hand.n[VMM_ACCEPTED], 0);
 }
 
 /* A veto gives back what is just being pulled: whatever became of that, the DIMM is there in the end. */
@@ -373,17 +312,17 @@ static void test_plug_after_pull(void **state) {
                 f = *state;
                 f->devices = PLUGGED;
                 connect_to_it(f);
-                assert_int_equal(vmm_command(f->vmm, 7, &pull), 0);
-                assert_int_equal(vmm_command(f->vmm, 8, &plug), 0);
-                assert_int_equal(vmm_command(f->vmm, 9, &plug), -EBUSY);
+                assert_int_equal(vmm_command(f->hand.vmm, 7, &pull), 0);
+                assert_int_equal(vmm_command(f->hand.vmm, 8, &plug), 0);
+                assert_int_equal(vmm_command(f->hand.vmm, 9, &plug), -EBUSY);
                 world_idle(&f->world, 10);
                 if (rows[i].n_rejected == 0)
                         f->devices = NULL;
                 says(f, rows[i].event);
-                assert_true(world_run(&f->world, has_two_outcomes, f, 5000));
-                assert_int_equal(f->outcome_id, 8);
-                assert_int_equal(f->n_rejected, rows[i].n_rejected);
-                assert_int_equal(f->n_accepted, 2 - rows[i].n_rejected);
+                assert_true(world_run(&f->world, hand_is_answered_twice, &f->hand, 5000));
+                assert_int_equal(f->hand.accepted_id, 8);
+                assert_int_equal(f->hand.n[VMM_REJECTED], rows[i].n_rejected);
+                assert_int_equal(f->hand.n[VMM_ACCEPTED], 2 - rows[i].n_rejected);
                 assert_string_equal(f->log, rows[i].log);
                 assert_int_equal(teardown(state), 0);
         }
@@ -394,11 +333,12 @@ static void test_freed_inside(void **state) {
 
         f->devices = PLUGGED;
         connect_to_it(f);
-        f->free_at = VMM_REJECTED;
-        assert_int_equal(vmm_command(f->vmm, 7, &pull), 0);
+        f->hand.frees = true;
+        f->hand.free_at = VMM_REJECTED;
+        assert_int_equal(vmm_command(f->hand.vmm, 7, &pull), 0);
         world_idle(&f->world, 10);
         says(f, OST(3, 130));
-        assert_null(f->vmm);
+        assert_null(f->hand.vmm);
 }
 
 /* -- what a crash left ----------------------------------------------------------------------------- */
@@ -427,7 +367,7 @@ static void test_backend_in_use_for_a_moment(void **state) {
         world_idle(&f->world, 50);
         f->refused[1] = NULL;
         f->log[0] = '\0';
-        assert_int_equal(vmm_refresh(f->vmm), 0);
+        assert_int_equal(vmm_refresh(f->hand.vmm), 0);
         world_idle(&f->world, 20);
         assert_string_equal(f->log, "object-del memtide-dimm0-mem");
 }

@@ -2,10 +2,10 @@
 
 /* The hypervisor's hand over QMP: connections, readings, commands, run states; a scripted QEMU answers. */
 
-#include "world.h"
+#include "monitor.h"
+#include "vmm-hand.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,45 +13,25 @@
 #include "common/units.h"
 #include "host-bridge/vmm/vmm-qmp.h"
 
-#define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 #define VMEM                                                                                                 \
         "[{\"type\": \"virtio-mem\", \"data\": {\"id\": \"vmem0\", \"size\": %d, \"requested-size\": %d, "   \
         "\"max-size\": 1073741824, \"block-size\": 2097152}}]"
 
 typedef struct Fixture {
         World world;
-        Peer qemu;
-        Vmm *vmm;
-        unsigned n[VMM_EVENT_KIND_MAX];
-        VmmEventKind order[64];
-        unsigned n_events;
-        MemoryModel model;
-        uint64_t accepted_id, rejected_id;
-        char text[256];
-        VmmEventKind free_at; /* freed inside the handler of this */
+        Monitor qemu;
+        Hand hand;
         /* the scripted QEMU */
         int size, requested;
-        bool running, migrating, has_balloon, answers, greets;
+        bool running, migrating, has_balloon, answers;
         const char *devices; /* in place of VMEM */
         char last[1024];     /* the last command that is no query */
         unsigned n_queries;
         const char *refuse; /* description of the error for commands */
 } Fixture;
 
-static void reply(Fixture *f, json_int_t id, const char *format, ...) {
-        char value[1024], line[2048];
-        va_list args;
-
-        va_start(args, format);
-        (void) vsnprintf(value, sizeof(value), format, args);
-        va_end(args);
-        (void) snprintf(line, sizeof(line), "{%s, \"id\": %lld}\r\n", value, (long long) id);
-        peer_write(&f->qemu, line, strlen(line));
-}
-
-static void answer(Fixture *f, const json_t *request, const char *line) {
-        const char *name = json_string_value(json_object_get(request, "execute"));
-        json_int_t id = json_integer_value(json_object_get(request, "id"));
+static void on_request(Monitor *qemu, const char *name, const json_t *request, const char *line) {
+        Fixture *f = qemu->userdata;
         char devices[1024];
 
         f->n_queries += strncmp(name, "query-", 6) == 0;
@@ -59,68 +39,34 @@ static void answer(Fixture *f, const json_t *request, const char *line) {
                 return;
         (void) snprintf(devices, sizeof(devices), VMEM, f->size, f->requested);
         if (strcmp(name, "query-status") == 0)
-                reply(f, id, "\"return\": {\"running\": %s}", f->running ? "true" : "false");
+                monitor_answer(qemu, request, "\"return\": {\"running\": %s}", f->running ? "true" : "false");
         else if (strcmp(name, "query-migrate") == 0)
-                reply(f, id, "\"return\": {%s}", f->migrating ? "\"status\": \"active\"" : "");
+                monitor_answer(qemu, request, "\"return\": {%s}",
+                               f->migrating ? "\"status\": \"active\"" : "");
         else if (strcmp(name, "query-memory-size-summary") == 0)
-                reply(f, id, "\"return\": {\"base-memory\": 536870912, \"plugged-memory\": 7}");
+                monitor_answer(qemu, request,
+                               "\"return\": {\"base-memory\": 536870912, \"plugged-memory\": 7}");
         else if (strcmp(name, "qom-get") == 0)
-                reply(f, id, "\"return\": {\"size\": 536870912, \"max-size\": 2684354560, \"slots\": 2}");
+                monitor_answer(qemu, request,
+                               "\"return\": {\"size\": 536870912, \"max-size\": 2684354560, \"slots\": 2}");
         else if (strcmp(name, "query-memory-devices") == 0)
-                reply(f, id, "\"return\": %s", f->devices ?: devices);
+                monitor_answer(qemu, request, "\"return\": %s", f->devices ?: devices);
         else if (strcmp(name, "query-balloon") == 0 && f->has_balloon)
-                reply(f, id, "\"return\": {\"actual\": 268435456}");
+                monitor_answer(qemu, request, "\"return\": {\"actual\": 268435456}");
         else if (strcmp(name, "query-balloon") == 0)
-                reply(f, id, "\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"none\"}");
+                monitor_answer(qemu, request,
+                               "\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"none\"}");
         else if (strcmp(name, "qmp_capabilities") == 0)
-                reply(f, id, "\"return\": {}");
+                monitor_answer(qemu, request, "\"return\": {}");
         else {
                 (void) snprintf(f->last, sizeof(f->last), "%s", line);
                 if (f->refuse)
-                        reply(f, id, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", f->refuse);
+                        monitor_answer(qemu, request,
+                                       "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}",
+                                       f->refuse);
                 else
-                        reply(f, id, "\"return\": {}");
+                        monitor_answer(qemu, request, "\"return\": {}");
         }
-}
-
-static void on_client(Peer *peer) {
-        Fixture *f = peer->userdata;
-
-        if (f->greets)
-                peer_write(peer, GREETING, strlen(GREETING));
-}
-
-static void on_bytes(Peer *peer, const uint8_t *data, size_t size) {
-        char text[8192], *line, *rest = text;
-
-        assert_true(size < sizeof(text));
-        memcpy(text, data, size);
-        text[size] = '\0';
-        while ((line = strsep(&rest, "\n")) && *line) {
-                json_t *request = json_loads(line, 0, NULL);
-
-                assert_non_null(request);
-                answer(peer->userdata, request, line);
-                json_decref(request);
-        }
-}
-
-static void on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
-        Fixture *f = userdata;
-
-        f->n[event->kind]++;
-        assert_true(f->n_events < ELEMENTSOF(f->order));
-        f->order[f->n_events++] = event->kind;
-        if (event->kind == VMM_MODEL)
-                f->model = *event->model;
-        if (event->kind == VMM_ACCEPTED)
-                f->accepted_id = event->id;
-        if (event->kind == VMM_REJECTED)
-                f->rejected_id = event->id;
-        if (event->text)
-                (void) snprintf(f->text, sizeof(f->text), "%s", event->text);
-        if (event->kind == f->free_at)
-                f->vmm = vmm_free(f->vmm);
 }
 
 static const VmmQmpOptions quick = {
@@ -136,13 +82,14 @@ static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        f->free_at = VMM_EVENT_KIND_MAX;
-        f->running = f->has_balloon = f->answers = f->greets = true;
+        f->running = f->has_balloon = f->answers = true;
         world_init(&f->world);
-        f->qemu = (Peer){.on_bytes = on_bytes, .on_client = on_client, .userdata = f};
-        peer_init(&f->qemu, &f->world, "a.qmp");
-        assert_int_equal(vmm_qmp_new(f->world.event, "a", f->qemu.path, &quick, on_vmm, f, &f->vmm), 0);
-        assert_int_equal(f->n_events, 0); /* never from inside the call */
+        f->qemu = (Monitor){.on_request = on_request, .userdata = f};
+        monitor_init(&f->qemu, &f->world, "a.qmp");
+        assert_int_equal(vmm_qmp_new(f->world.event, "a", f->qemu.peer.path, &quick, hand_on_vmm, &f->hand,
+                                     &f->hand.vmm),
+                         0);
+        assert_int_equal(f->hand.n_events, 0); /* never from inside the call */
         *state = f;
         return 0;
 }
@@ -150,33 +97,19 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Fixture *f = *state;
 
-        (void) vmm_free(f->vmm);
-        peer_done(&f->qemu);
+        (void) vmm_free(f->hand.vmm);
+        monitor_done(&f->qemu);
         world_done(&f->world);
         free(f);
         return 0;
 }
 
-static bool has_model(void *userdata) {
-        return ((Fixture *) userdata)->n[VMM_MODEL] > 0;
-}
-
-static bool is_lost(void *userdata) {
-        return ((Fixture *) userdata)->n[VMM_LOST] > 0;
-}
-
-static bool is_answered(void *userdata) {
-        const Fixture *f = userdata;
-
-        return f->n[VMM_ACCEPTED] + f->n[VMM_REJECTED] > 0;
-}
-
 static void connect_to_it(Fixture *f) {
-        assert_true(world_run(&f->world, has_model, f, 2000));
+        assert_true(world_run(&f->world, hand_has_model, &f->hand, 2000));
 }
 
 static void qemu_says(Fixture *f, const char *text) {
-        peer_write(&f->qemu, text, strlen(text));
+        monitor_say(&f->qemu, text);
         world_idle(&f->world, 5);
 }
 
@@ -186,20 +119,20 @@ static void test_first_reading(void **state) {
         f->size = 4 * (int) MIB;
         f->requested = 8 * (int) MIB;
         connect_to_it(f);
-        assert_int_equal(f->order[0], VMM_CONNECTED);
-        assert_int_equal(f->order[1], VMM_RUNNING);
-        assert_int_equal(f->order[2], VMM_MODEL);
-        assert_true(f->model.known);
-        assert_int_equal(f->model.boot_bytes, 512 * MIB);
-        assert_int_equal(f->model.dimm_bytes, 0); /* plugged-memory is not it */
-        assert_true(f->model.has_balloon);
-        assert_int_equal(memory_model_balloon_bytes(&f->model), 256 * MIB);
-        assert_int_equal(f->model.n_virtio_mem, 1);
-        assert_string_equal(f->model.virtio_mem[0].id, "vmem0");
-        assert_int_equal(f->model.virtio_mem[0].size_bytes, 4 * MIB);
-        assert_int_equal(f->model.virtio_mem[0].requested_bytes, 8 * MIB);
-        assert_int_equal(f->model.free_slots, 2);
-        assert_int_equal(f->model.room_bytes, GIB); /* virtio-mem has the rest */
+        assert_int_equal(f->hand.order[0], VMM_CONNECTED);
+        assert_int_equal(f->hand.order[1], VMM_RUNNING);
+        assert_int_equal(f->hand.order[2], VMM_MODEL);
+        assert_true(f->hand.model.known);
+        assert_int_equal(f->hand.model.boot_bytes, 512 * MIB);
+        assert_int_equal(f->hand.model.dimm_bytes, 0); /* plugged-memory is not it */
+        assert_true(f->hand.model.has_balloon);
+        assert_int_equal(memory_model_balloon_bytes(&f->hand.model), 256 * MIB);
+        assert_int_equal(f->hand.model.n_virtio_mem, 1);
+        assert_string_equal(f->hand.model.virtio_mem[0].id, "vmem0");
+        assert_int_equal(f->hand.model.virtio_mem[0].size_bytes, 4 * MIB);
+        assert_int_equal(f->hand.model.virtio_mem[0].requested_bytes, 8 * MIB);
+        assert_int_equal(f->hand.model.free_slots, 2);
+        assert_int_equal(f->hand.model.room_bytes, GIB); /* virtio-mem has the rest */
 }
 
 static void test_without_balloon(void **state) {
@@ -207,8 +140,8 @@ static void test_without_balloon(void **state) {
 
         f->has_balloon = false;
         connect_to_it(f);
-        assert_false(f->model.has_balloon);
-        assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){.actuator = ACTUATOR_BALLOON}), -ENODEV);
+        assert_false(f->hand.model.has_balloon);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &(PlanStep){.actuator = ACTUATOR_BALLOON}), -ENODEV);
 }
 
 static void test_commands(void **state) {
@@ -235,16 +168,16 @@ static void test_commands(void **state) {
         };
         Fixture *f = *state;
 
-        assert_int_equal(vmm_command(f->vmm, 1, &cases[0].step), -ENOTCONN);
-        assert_int_equal(vmm_refresh(f->vmm), -ENOTCONN);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &cases[0].step), -ENOTCONN);
+        assert_int_equal(vmm_refresh(f->hand.vmm), -ENOTCONN);
         connect_to_it(f);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 f->last[0] = '\0';
-                assert_int_equal(vmm_command(f->vmm, i + 1, &cases[i].step), cases[i].r);
+                assert_int_equal(vmm_command(f->hand.vmm, i + 1, &cases[i].step), cases[i].r);
                 world_idle(&f->world, 5);
                 if (cases[i].expected) {
                         assert_int_equal(strncmp(f->last, cases[i].expected, strlen(cases[i].expected)), 0);
-                        assert_int_equal(f->accepted_id, i + 1);
+                        assert_int_equal(f->hand.accepted_id, i + 1);
                 } else
                         assert_string_equal(f->last, "");
         }
@@ -255,11 +188,11 @@ static void test_refused(void **state) {
 
         connect_to_it(f);
         f->refuse = "not today\\n\\u001b[31m";
-        assert_int_equal(vmm_command(f->vmm, 7, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
-        assert_true(world_run(&f->world, is_answered, f, 2000));
-        assert_int_equal(f->rejected_id, 7);
-        assert_string_equal(f->text, "not today??[31m");
-        assert_int_equal(f->n[VMM_LOST], 0);
+        assert_int_equal(vmm_command(f->hand.vmm, 7, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
+        assert_true(world_run(&f->world, hand_is_answered, &f->hand, 2000));
+        assert_int_equal(f->hand.rejected_id, 7);
+        assert_string_equal(f->hand.text, "not today??[31m");
+        assert_int_equal(f->hand.n[VMM_LOST], 0);
 }
 
 /* Unsettled: read every 10 ms. Settled: left alone. */
@@ -269,20 +202,20 @@ static void test_polls_while_unsettled(void **state) {
 
         connect_to_it(f);
         world_idle(&f->world, 5);
-        n = f->n[VMM_MODEL];
+        n = f->hand.n[VMM_MODEL];
         world_idle(&f->world, 60);
-        assert_int_equal(f->n[VMM_MODEL], n);
+        assert_int_equal(f->hand.n[VMM_MODEL], n);
 
         f->requested = 2 * (int) MIB;
-        assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
         world_idle(&f->world, 80);
-        assert_true(f->n[VMM_MODEL] >= n + 4);
+        assert_true(f->hand.n[VMM_MODEL] >= n + 4);
         f->size = 2 * (int) MIB;
         world_idle(&f->world, 30);
-        assert_int_equal(f->model.virtio_mem[0].size_bytes, 2 * MIB);
-        n = f->n[VMM_MODEL];
+        assert_int_equal(f->hand.model.virtio_mem[0].size_bytes, 2 * MIB);
+        n = f->hand.n[VMM_MODEL];
         world_idle(&f->world, 60);
-        assert_true(f->n[VMM_MODEL] <= n + 1);
+        assert_true(f->hand.n[VMM_MODEL] <= n + 1);
 }
 
 /* A reading that was under way when a command left is not taken for the command's outcome. */
@@ -291,13 +224,13 @@ static void test_overtaken_reading(void **state) {
 
         connect_to_it(f);
         world_idle(&f->world, 5);
-        f->n[VMM_MODEL] = 0;
-        assert_int_equal(vmm_refresh(f->vmm), 0);
-        assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
+        f->hand.n[VMM_MODEL] = 0;
+        assert_int_equal(vmm_refresh(f->hand.vmm), 0);
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), 0);
         f->requested = f->size = 2 * (int) MIB;
-        f->n_events = 0;
-        assert_true(world_run(&f->world, has_model, f, 2000));
-        assert_int_equal(f->order[0], VMM_ACCEPTED); /* its reply came before the first model */
+        f->hand.n_events = 0;
+        assert_true(world_run(&f->world, hand_has_model, &f->hand, 2000));
+        assert_int_equal(f->hand.order[0], VMM_ACCEPTED); /* its reply came before the first model */
 }
 
 static void hang_up(Peer *peer) {
@@ -308,10 +241,10 @@ static void hang_up(Peer *peer) {
 static void test_backs_off(void **state) {
         Fixture *f = *state;
 
-        f->qemu.on_client = hang_up;
+        f->qemu.peer.on_client = hang_up;
         world_idle(&f->world, 300);
-        assert_true(f->qemu.n_clients >= 4 && f->qemu.n_clients <= 18);
-        assert_int_equal(f->n[VMM_LOST], 1);
+        assert_true(f->qemu.peer.n_clients >= 4 && f->qemu.peer.n_clients <= 18);
+        assert_int_equal(f->hand.n[VMM_LOST], 1);
 }
 
 static void test_asks_are_merged(void **state) {
@@ -322,7 +255,7 @@ static void test_asks_are_merged(void **state) {
         world_idle(&f->world, 5);
         n = f->n_queries;
         for (unsigned i = 0; i < 50; i++)
-                assert_int_equal(vmm_refresh(f->vmm), 0);
+                assert_int_equal(vmm_refresh(f->hand.vmm), 0);
         world_idle(&f->world, 10);
         assert_int_equal(f->n_queries, n + 10); /* the one under way, and one more */
 }
@@ -345,13 +278,14 @@ static void test_events(void **state) {
         connect_to_it(f);
         world_idle(&f->world, 5);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                unsigned n = f->n[cases[i].kind], n_models = f->n[VMM_MODEL];
+                unsigned n = f->hand.n[cases[i].kind], n_models = f->hand.n[VMM_MODEL];
 
                 qemu_says(f, cases[i].text);
-                if (f->n[cases[i].kind] != n + 1 || f->n[VMM_MODEL] != n_models + 1)
+                if (f->hand.n[cases[i].kind] != n + 1 || f->hand.n[VMM_MODEL] != n_models + 1)
                         fail_msg("%s", cases[i].text);
         }
-        assert_int_equal(f->n[VMM_RUNNING], 2); /* at the start, and when the reading after STOP said so */
+        assert_int_equal(f->hand.n[VMM_RUNNING],
+                         2); /* at the start, and when the reading after STOP said so */
 }
 
 static void test_migration_is_a_pause(void **state) {
@@ -360,35 +294,36 @@ static void test_migration_is_a_pause(void **state) {
         connect_to_it(f);
         f->migrating = true;
         qemu_says(f, "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}}");
-        assert_int_equal(f->n[VMM_PAUSED], 1);
+        assert_int_equal(f->hand.n[VMM_PAUSED], 1);
         f->migrating = false;
-        assert_int_equal(vmm_refresh(f->vmm), 0);
+        assert_int_equal(vmm_refresh(f->hand.vmm), 0);
         world_idle(&f->world, 10);
-        assert_int_equal(f->n[VMM_RUNNING], 2);
+        assert_int_equal(f->hand.n[VMM_RUNNING], 2);
 }
 
 static void test_lost_and_back(void **state) {
         Fixture *f = *state;
 
         connect_to_it(f);
-        peer_hang_up(&f->qemu);
-        assert_true(world_run(&f->world, is_lost, f, 2000));
-        assert_int_equal(vmm_command(f->vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}), -ENOTCONN);
-        f->n[VMM_MODEL] = 0;
+        peer_hang_up(&f->qemu.peer);
+        assert_true(world_run(&f->world, hand_is_lost, &f->hand, 2000));
+        assert_int_equal(vmm_command(f->hand.vmm, 1, &(PlanStep){ACTUATOR_VIRTIO_MEM, 0, 0, 2 * MIB}),
+                         -ENOTCONN);
+        f->hand.n[VMM_MODEL] = 0;
         connect_to_it(f);
-        assert_int_equal(f->n[VMM_CONNECTED], 2);
-        assert_int_equal(f->n[VMM_LOST], 1);
+        assert_int_equal(f->hand.n[VMM_CONNECTED], 2);
+        assert_int_equal(f->hand.n[VMM_LOST], 1);
 }
 
 /* The breaker: one that answers nothing is tried ever more rarely, and said to be lost once. */
 static void test_silent_monitor(void **state) {
         Fixture *f = *state;
 
-        f->greets = false;
+        f->qemu.greets = false;
         world_idle(&f->world, 400);
-        assert_true(f->qemu.n_clients >= 3 && f->qemu.n_clients <= 6);
-        assert_int_equal(f->n[VMM_LOST], 1);
-        f->greets = true;
+        assert_true(f->qemu.peer.n_clients >= 3 && f->qemu.peer.n_clients <= 6);
+        assert_int_equal(f->hand.n[VMM_LOST], 1);
+        f->qemu.greets = true;
         connect_to_it(f);
 }
 
@@ -397,8 +332,8 @@ static void test_hangs_in_a_reading(void **state) {
 
         connect_to_it(f);
         f->answers = false;
-        assert_int_equal(vmm_refresh(f->vmm), 0);
-        assert_true(world_run(&f->world, is_lost, f, 2000));
+        assert_int_equal(vmm_refresh(f->hand.vmm), 0);
+        assert_true(world_run(&f->world, hand_is_lost, &f->hand, 2000));
 }
 
 static void test_impossible_answers(void **state) {
@@ -416,8 +351,8 @@ static void test_impossible_answers(void **state) {
                 (void) setup(&inner);
                 f = inner;
                 f->devices = devices[i];
-                assert_true(world_run(&f->world, is_lost, f, 2000));
-                assert_int_equal(f->n[VMM_MODEL], 0);
+                assert_true(world_run(&f->world, hand_is_lost, &f->hand, 2000));
+                assert_int_equal(f->hand.n[VMM_MODEL], 0);
                 (void) teardown(&inner);
         }
         (void) setup(state);
@@ -430,11 +365,12 @@ static void test_freed_inside(void **state) {
 
                 (void) setup(&inner);
                 f = inner;
-                f->free_at = kind;
+                f->hand.frees = true;
+                f->hand.free_at = kind;
                 if (kind == VMM_LOST)
-                        f->greets = false;
+                        f->qemu.greets = false;
                 world_idle(&f->world, 100);
-                assert_null(f->vmm);
+                assert_null(f->hand.vmm);
                 (void) teardown(&inner);
         }
         (void) setup(state);

@@ -19,7 +19,7 @@ void hand_on_vmm(Vmm *vmm, const VmmEvent *event, void *userdata) {
                 hand->rejected_id = event->id;
         if (event->text)
                 (void) snprintf(hand->text, sizeof(hand->text), "%s", event->text);
-        if (hand->free_at != 0 && event->kind == hand->free_at)
+        if (hand->frees && event->kind == hand->free_at)
                 hand->vmm = vmm_free(hand->vmm);
 }
 

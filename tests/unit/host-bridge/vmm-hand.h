@@ -15,8 +15,8 @@ typedef struct Hand {
         MemoryModel model; /* the last */
         uint64_t accepted_id, rejected_id;
         char text[256]; /* the last words */
-        VmmEventKind
-                free_at; /* it frees vmm inside the handler of this; VMM_CONNECTED, which is zero: never */
+        bool frees;     /* it frees vmm inside the handler of free_at */
+        VmmEventKind free_at;
 } Hand;
 
 /* A VmmHandler; userdata is the Hand. */
