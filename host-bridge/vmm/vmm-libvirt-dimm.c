@@ -60,11 +60,11 @@ static bool finish(VmmLibvirt *v, const char *text) {
         /* Before the owner hears of it: no command of his comes between a pull and the plug that waited for it. */
         if (pull->has_next)
                 r = plug(v, pull->next_id, pull->number, pull->next_bytes);
-        here = vmm_libvirt_tell(v, &(VmmEvent){.kind = text ? VMM_REJECTED : VMM_ACCEPTED,
-                                               .id = pull->id,
-                                               .text = text});
+        here = vmm_tell(&v->vmm, &(VmmEvent){.kind = text ? VMM_REJECTED : VMM_ACCEPTED,
+                                             .id = pull->id,
+                                             .text = text});
         if (here && r < 0)
-                here = vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_REJECTED, .id = pull->next_id});
+                here = vmm_tell(&v->vmm, &(VmmEvent){.kind = VMM_REJECTED, .id = pull->next_id});
         (void) dimm_pull_free(pull);
         return here;
 }
@@ -124,9 +124,9 @@ int vmm_libvirt_dimm_command(VmmLibvirt *v, uint64_t id, const PlanStep *step) {
 static void on_plugged(VmmLibvirt *v, const LibvirtCall *call, const char *text) {
         if (!text) /* until a reading says so: a balloon's value must count it */
                 memory_model_set_dimm(&v->model, call->dimm, call->bytes);
-        (void) vmm_libvirt_tell(v, &(VmmEvent){.kind = text ? VMM_REJECTED : VMM_ACCEPTED,
-                                               .id = call->id,
-                                               .text = text});
+        (void) vmm_tell(&v->vmm, &(VmmEvent){.kind = text ? VMM_REJECTED : VMM_ACCEPTED,
+                                             .id = call->id,
+                                             .text = text});
 }
 
 void vmm_libvirt_dimm_reply(VmmLibvirt *v, const LibvirtCall *call) {

@@ -4,6 +4,7 @@
 /* The parts of one object: vmm-libvirt.c (readings, calls, commands) and vmm-libvirt-dimm.c (DIMMs). */
 
 #include "host-bridge/vmm/vmm-libvirt.h"
+#include "host-bridge/vmm/vmm-watch.h"
 
 #define VMM_LIBVIRT_COMMANDS_MAX                                                                             \
         4U /* one of a resize, and those that open the balloon after a reset or an OOM */
@@ -18,7 +19,6 @@ typedef struct VmmLibvirt {
         Libvirt *libvirt;
         char *name;
         sd_event_source *timer; /* the next reading, or attempt */
-        bool *freed;            /* set when freed inside a handler */
 
         LibvirtCall *call; /* under way */
         LibvirtCall *commands[VMM_LIBVIRT_COMMANDS_MAX];
@@ -26,20 +26,13 @@ typedef struct VmmLibvirt {
         bool read_due;  /* once the call is over */
         bool overtaken; /* a command was asked for after the reading under way had begun */
 
-        bool ready;     /* the last reading succeeded */
-        bool lost_told; /* VMM_LOST was the last word */
+        bool ready; /* the last reading succeeded */
         uint64_t retry_usec;
         MemoryModel model;
-        bool state_told, running;
         bool unusable_told;
-        bool balloon_commanded;
-        uint64_t balloon_bytes;   /* inflated, as last commanded */
-        uint64_t poll_until_usec; /* readings are frequent up to here */
-        DimmPull *pull;           /* of a DIMM, up to its outcome; NULL: none */
+        VmmWatch watch;
+        DimmPull *pull; /* of a DIMM, up to its outcome; NULL: none */
 } VmmLibvirt;
-
-/* Calls the owner. Returns false if the object is no more. */
-bool vmm_libvirt_tell(VmmLibvirt *v, const VmmEvent *event);
 
 /* A call for the command id, to be filled and queued; or freed. 0, -EBUSY or -ENOMEM. */
 int vmm_libvirt_order(VmmLibvirt *v, LibvirtVerb verb, uint64_t id, LibvirtCall **ret);

@@ -23,8 +23,6 @@
 #include "host-bridge/vmm/vmm-libvirt-internal.h"
 #include "host-bridge/vmm/vmm-words.h"
 
-#define WATCH_USEC (10 * USEC_PER_SEC)
-
 const VmmLibvirtOptions vmm_libvirt_defaults = {
         .retry_min_usec = 100 * USEC_PER_MSEC,
         .retry_max_usec = 5 * USEC_PER_SEC,
@@ -35,28 +33,9 @@ const VmmLibvirtOptions vmm_libvirt_defaults = {
 
 static void proceed(VmmLibvirt *v);
 
-bool vmm_libvirt_tell(VmmLibvirt *v, const VmmEvent *event) {
-        bool freed = false, *outer = v->freed;
-
-        v->freed = &freed;
-        v->vmm.handler(&v->vmm, event, v->vmm.userdata);
-        if (!freed)
-                v->freed = outer;
-        else if (outer)
-                *outer = true;
-        return !freed;
-}
-
 static void arm(VmmLibvirt *v, uint64_t usec) {
         (void) sd_event_source_set_time_relative(v->timer, usec);
         (void) sd_event_source_set_enabled(v->timer, SD_EVENT_ONESHOT);
-}
-
-static void watch(VmmLibvirt *v) {
-        uint64_t now_usec;
-
-        (void) sd_event_now(v->event, CLOCK_MONOTONIC, &now_usec);
-        v->poll_until_usec = u64_add(now_usec, WATCH_USEC);
 }
 
 /* What was queued is void: whoever asked hears VMM_LOST. The object may be gone afterwards. */
@@ -66,42 +45,25 @@ static void lose(VmmLibvirt *v, const char *why) {
         for (unsigned i = 0; i < v->n_commands; i++)
                 libvirt_call_free(v->commands[i]);
         v->n_commands = 0;
-        v->ready = v->read_due = v->state_told = v->balloon_commanded = false;
+        v->ready = v->read_due = false;
+        vmm_watch_forget_balloon(&v->watch);
         vmm_libvirt_dimm_drop(v);
         arm(v, v->retry_usec);
         v->retry_usec = u64_min(v->retry_usec * 2, v->options.retry_max_usec);
-        if (v->lost_told)
-                return;
-        v->lost_told = true;
         vmm_copy_words(why, words);
-        (void) vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_LOST, .text = words});
+        (void) vmm_tell_lost(&v->vmm, words);
 }
 
 /* -- readings -------------------------------------------------------------------------------------- */
 
-static bool is_unsettled(const VmmLibvirt *v) {
-        for (unsigned i = 0; i < v->model.n_virtio_mem; i++)
-                if (v->model.virtio_mem[i].size_bytes != v->model.virtio_mem[i].requested_bytes)
-                        return true;
-        /* By what it holds: a DIMM moves its logical size. In KiB, as it was commanded. */
-        return v->pull || (v->model.has_balloon && v->balloon_commanded &&
-                           memory_model_balloon_bytes(&v->model) / KIB != v->balloon_bytes / KIB);
+static bool tell_run_state(VmmLibvirt *v, const LibvirtDomain *domain) {
+        return vmm_tell_run_state(&v->vmm, domain->running && !domain->busy);
 }
 
 static void plan_next_reading(VmmLibvirt *v) {
-        uint64_t now_usec;
+        bool soon = vmm_watch_is_on(&v->watch, v->event, &v->model, v->pull != NULL);
 
-        (void) sd_event_now(v->event, CLOCK_MONOTONIC, &now_usec);
-        arm(v, is_unsettled(v) && now_usec < v->poll_until_usec ? v->options.poll_usec
-                                                                : v->options.refresh_usec);
-}
-
-static bool tell_run_state(VmmLibvirt *v, bool running) {
-        if (v->state_told && v->running == running)
-                return true;
-        v->state_told = true;
-        v->running = running;
-        return vmm_libvirt_tell(v, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
+        arm(v, soon ? v->options.poll_usec : v->options.refresh_usec);
 }
 
 static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
@@ -121,22 +83,21 @@ static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
         /* libvirt counts a DIMM a little longer than QEMU: what is missing would be taken for the balloon's. */
         if (vmm_libvirt_dimm_is_leaving(v, &domain->model)) {
                 plan_next_reading(v);
-                (void) tell_run_state(v, domain->running && !domain->busy);
+                (void) tell_run_state(v, domain);
                 return;
         }
         if (memcmp(&v->model, &domain->model, sizeof(v->model)) != 0)
-                watch(v);
+                vmm_watch_begin(&v->watch, v->event);
         memcpy(&v->model, &domain->model, sizeof(v->model));
         v->ready = true;
-        v->lost_told = false;
         v->retry_usec = v->options.retry_min_usec; /* only a reading closes the breaker */
         plan_next_reading(v);
 
-        if (first && !vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_CONNECTED}))
+        if (first && !vmm_tell_connected(&v->vmm))
                 return;
-        if (!tell_run_state(v, domain->running && !domain->busy) || !vmm_libvirt_dimm_settle(v, &v->model))
+        if (!tell_run_state(v, domain) || !vmm_libvirt_dimm_settle(v, &v->model))
                 return;
-        (void) vmm_libvirt_tell(v, &(VmmEvent){.kind = VMM_MODEL, .model = &v->model});
+        (void) vmm_tell(&v->vmm, &(VmmEvent){.kind = VMM_MODEL, .model = &v->model});
 }
 
 static void take_reading(VmmLibvirt *v, LibvirtCall *call) {
@@ -164,15 +125,15 @@ static void take_reply(VmmLibvirt *v, LibvirtCall *call) {
                 vmm_copy_words(call->error, words);
                 event.text = words;
         }
-        (void) vmm_libvirt_tell(v, &event);
+        (void) vmm_tell(&v->vmm, &event);
 }
 
 static void on_done(PoolJob *job, PoolOutcome outcome, void *owner) {
         LibvirtCall *call = CONTAINER_OF(job, LibvirtCall, job);
         VmmLibvirt *v = owner;
-        bool freed = false, *outer = v->freed;
+        bool freed = false, *outer = v->vmm.freed;
 
-        v->freed = &freed;
+        v->vmm.freed = &freed;
         libvirt_note(v->libvirt, call, outcome); /* tells its listeners, of which this is one */
         if (!freed && outcome == POOL_OVERDUE)
                 lose(v, "libvirt does not answer");
@@ -186,7 +147,7 @@ static void on_done(PoolJob *job, PoolOutcome outcome, void *owner) {
                         take_reply(v, call);
         }
         if (!freed) {
-                v->freed = outer;
+                v->vmm.freed = outer;
                 proceed(v);
         } else if (outer)
                 *outer = true;
@@ -243,13 +204,13 @@ static void on_libvirt(LibvirtListener *listener, const LibvirtEvent *event) {
                 lose(v, "there is no connection to libvirt");
                 return;
         }
-        watch(v);
+        vmm_watch_begin(&v->watch, v->event);
         if (event->kind == LIBVIRT_PAUSED && v->ready)
-                here = tell_run_state(v, false);
+                here = vmm_tell_run_state(&v->vmm, false);
         else if (event->kind == LIBVIRT_DIMM_KEPT)
                 here = vmm_libvirt_dimm_kept(v, event->dimm);
         else if (told[event->kind] != 0 && v->ready)
-                here = vmm_libvirt_tell(v, &(VmmEvent){.kind = told[event->kind]});
+                here = vmm_tell(&v->vmm, &(VmmEvent){.kind = told[event->kind]});
         if (here)
                 vmm_libvirt_read(v);
 }
@@ -270,7 +231,7 @@ int vmm_libvirt_order(VmmLibvirt *v, LibvirtVerb verb, uint64_t id, LibvirtCall 
 void vmm_libvirt_queue(VmmLibvirt *v, LibvirtCall *call) {
         v->overtaken = true;
         v->commands[v->n_commands++] = call;
-        watch(v);
+        vmm_watch_begin(&v->watch, v->event);
         proceed(v);
 }
 
@@ -289,8 +250,7 @@ static int command_balloon(VmmLibvirt *v, uint64_t id, const PlanStep *step) {
                 return r;
         /* Too much is refused or cut; too little, by the size of a DIMM, panics a guest (kernel-qemu.md 3.3). */
         call->bytes = u64_add(value, vmm_libvirt_dimm_coming_bytes(v));
-        v->balloon_commanded = true;
-        v->balloon_bytes = step->to_bytes;
+        vmm_watch_note_balloon(&v->watch, step->to_bytes);
         vmm_libvirt_queue(v, call);
         return 0;
 }
@@ -353,8 +313,7 @@ static int vmm_libvirt_refresh(Vmm *vmm) {
 static Vmm *vmm_libvirt_free(Vmm *vmm) {
         VmmLibvirt *v = CONTAINER_OF(vmm, VmmLibvirt, vmm);
 
-        if (v->freed)
-                *v->freed = true;
+        vmm_note_freed(vmm);
         libvirt_unlisten(v->libvirt, &v->listener);
         if (v->call)
                 pool_job_forget(&v->call->job);

@@ -120,11 +120,11 @@ static void finish(VmmQmp *q, VmmEventKind kind) {
                                          &(PlanStep){.actuator = ACTUATOR_DIMM,
                                                      .device = work->number,
                                                      .to_bytes = work->next_bytes});
-        here = vmm_qmp_tell(q, &(VmmEvent){.kind = kind,
-                                           .id = work->id,
-                                           .text = kind == VMM_REJECTED ? work->text : NULL});
+        here = vmm_tell(&q->vmm, &(VmmEvent){.kind = kind,
+                                             .id = work->id,
+                                             .text = kind == VMM_REJECTED ? work->text : NULL});
         if (here && r < 0)
-                here = vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_REJECTED, .id = work->next_id});
+                here = vmm_tell(&q->vmm, &(VmmEvent){.kind = VMM_REJECTED, .id = work->next_id});
         (void) dimm_work_free(work);
         if (here && q->ready)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */

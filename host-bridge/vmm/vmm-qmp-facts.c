@@ -54,7 +54,7 @@ static void read_process(pid_t pid, VmmFacts *facts) {
 static void finish(VmmQmp *q) {
         q->facts.known = true;
         read_process(qmp_peer_pid(q->qmp), &q->facts);
-        (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_FACTS, .facts = &q->facts});
+        (void) vmm_tell(&q->vmm, &(VmmEvent){.kind = VMM_FACTS, .facts = &q->facts});
 }
 
 static void on_fact(Qmp *qmp, const QmpReply *reply, void *userdata) {

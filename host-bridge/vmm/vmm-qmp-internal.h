@@ -13,6 +13,7 @@
 #include "common/sparse.h"
 #include "host-bridge/vmm/qmp.h"
 #include "host-bridge/vmm/vmm-qmp.h"
+#include "host-bridge/vmm/vmm-watch.h"
 
 typedef struct DimmWork DimmWork;
 typedef struct Reading Reading;
@@ -26,10 +27,8 @@ typedef struct VmmQmp {
         char *path;
         Qmp *qmp;
         bool ready;          /* the handshake is over */
-        bool lost_told;      /* VMM_LOST was the last word */
         uint64_t retry_usec; /* the next wait */
         uint64_t spread;     /* sets its readings apart from those of others */
-        bool *freed;         /* set when freed inside a handler */
 
         Reading *reading; /* the one that is under way; NULL: none */
         bool again;       /* asked for while one was under way */
@@ -45,11 +44,8 @@ typedef struct VmmQmp {
 
         /* the last reading */
         Sparse *model; /* a MemoryModel; NULL: there was none */
-        bool state_told, running;
         bool unusable_told;
-        bool balloon_commanded;
-        uint64_t balloon_bytes;   /* inflated, as last commanded */
-        uint64_t poll_until_usec; /* readings are frequent up to here */
+        VmmWatch watch;
 
         /* DIMMs */
         DimmWork *dimm; /* the one that is being plugged or pulled; NULL: none */
@@ -58,9 +54,6 @@ typedef struct VmmQmp {
         unsigned n_looks;      /* for them, since we are connected */
         bool memory_is_shared; /* with other processes: so must be what is added */
 } VmmQmp;
-
-/* Calls the owner. Returns false if the object is no more. */
-bool vmm_qmp_tell(VmmQmp *q, const VmmEvent *event);
 
 /* Drops the connection and plans the next; tells VMM_LOST once. The object may be gone afterwards. */
 void vmm_qmp_drop(VmmQmp *q, const char *why);
@@ -71,7 +64,7 @@ void vmm_qmp_arm(VmmQmp *q, uint64_t usec);
 /* As VmmOps.command, for ACTUATOR_DIMM; -EBUSY while another DIMM is under way. */
 int vmm_qmp_dimm_command(VmmQmp *q, uint64_t id, const PlanStep *step);
 
-/* An event that may speak of a DIMM. The object may be gone afterwards: *q->freed is set then. */
+/* An event that may speak of a DIMM. The object may be gone afterwards: *q->vmm.freed is set then. */
 void vmm_qmp_dimm_event(VmmQmp *q, const char *name, const json_t *data);
 
 /* The connection is lost: nobody will say how it ended. */
@@ -102,6 +95,3 @@ int vmm_qmp_read(VmmQmp *q);
 
 /* Asks for what else is to be known, if it is time. */
 void vmm_qmp_ask_facts(VmmQmp *q);
-
-/* Readings are frequent from now on, for a while: something is expected to move. */
-void vmm_qmp_watch(VmmQmp *q);

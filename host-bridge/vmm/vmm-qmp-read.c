@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Readings: up to six queries sent at once, one model when all have answered. Events are hints only: QEMU
- * limits them to one a second, sends none for a DIMM (kernel-qemu.md 9.1, 3.5), and never repeats those that a
- * new connection missed. While something is unsettled we therefore read every 100 ms, for as long as it moves
- * and 10 s more; virtio-mem that stays short of its request is a steady state, not a reason to poll for ever.
+ * Readings: up to six queries sent at once, one model when all have answered. Rejected: one query after the other, which
+ * takes six turns of a monitor that has others to serve, and tells of six moments. When they are due: vmm-watch.c.
  */
 
 #include <assert.h>
@@ -16,8 +14,6 @@
 #include "common/log.h"
 #include "host-bridge/vmm/qmp-memory.h"
 #include "host-bridge/vmm/vmm-qmp-internal.h"
-
-#define WATCH_USEC (10 * USEC_PER_SEC)
 
 typedef enum Query {
         QUERY_STATUS,
@@ -61,22 +57,6 @@ int vmm_qmp_note_dimm(VmmQmp *q, unsigned number, uint64_t bytes) {
         return r < 0 ? r : 0;
 }
 
-void vmm_qmp_watch(VmmQmp *q) {
-        uint64_t now_usec;
-
-        (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
-        q->poll_until_usec = u64_add(now_usec, WATCH_USEC);
-}
-
-static bool is_unsettled(const VmmQmp *q, const MemoryModel *model) {
-        for (unsigned i = 0; i < model->n_virtio_mem; i++)
-                if (model->virtio_mem[i].size_bytes != model->virtio_mem[i].requested_bytes)
-                        return true;
-        /* By what it holds: a DIMM moves its logical size. In pages, as it was commanded. */
-        return model->has_balloon && q->balloon_commanded &&
-               memory_model_balloon_bytes(model) / (4 * KIB) != q->balloon_bytes / (4 * KIB);
-}
-
 /*
  * All monitors of a host are connected in the same moment, and would be read in the same moment for ever: a second's
  * alarms would wait behind thousands of answers. Periods that differ by up to a quarter drift apart, and stay so.
@@ -88,20 +68,9 @@ static uint64_t refresh_usec(const VmmQmp *q) {
 }
 
 static void plan_next_reading(VmmQmp *q, const MemoryModel *model) {
-        uint64_t now_usec;
+        bool soon = vmm_watch_is_on(&q->watch, q->event, model, false);
 
-        (void) sd_event_now(q->event, CLOCK_MONOTONIC, &now_usec);
-        vmm_qmp_arm(q, is_unsettled(q, model) && now_usec < q->poll_until_usec ? q->options->poll_usec
-                                                                               : refresh_usec(q));
-}
-
-static bool tell_run_state(VmmQmp *q, bool running) {
-
-        if (q->state_told && q->running == running)
-                return true;
-        q->state_told = true;
-        q->running = running;
-        return vmm_qmp_tell(q, &(VmmEvent){.kind = running ? VMM_RUNNING : VMM_PAUSED});
+        vmm_qmp_arm(q, soon ? q->options->poll_usec : refresh_usec(q));
 }
 
 /* Returns false if it is of no use; the connection is dropped then. */
@@ -126,7 +95,7 @@ static bool keep_reading(VmmQmp *q, Reading *reading) {
                 return false;
         }
         if (r > 0)
-                vmm_qmp_watch(q);
+                vmm_watch_begin(&q->watch, q->event);
         q->retry_usec = q->options->retry_min_usec; /* only a monitor that answers closes the breaker */
         plan_next_reading(q, &reading->model);
         return true;
@@ -140,8 +109,9 @@ static void finish_reading(VmmQmp *q) {
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
                 return;
         }
-        if (!keep_reading(q, reading) || !tell_run_state(q, reading->running && !reading->migrating) ||
-            !vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_MODEL, .model = &reading->model}))
+        if (!keep_reading(q, reading) ||
+            !vmm_tell_run_state(&q->vmm, reading->running && !reading->migrating) ||
+            !vmm_tell(&q->vmm, &(VmmEvent){.kind = VMM_MODEL, .model = &reading->model}))
                 return;
         if (!q->ready)
                 return;

@@ -32,18 +32,6 @@ const VmmQmpOptions vmm_qmp_defaults = {
         .refresh_usec = 10 * USEC_PER_SEC,
 };
 
-bool vmm_qmp_tell(VmmQmp *q, const VmmEvent *event) {
-        bool freed = false, *outer = q->freed;
-
-        q->freed = &freed;
-        q->vmm.handler(&q->vmm, event, q->vmm.userdata);
-        if (!freed)
-                q->freed = outer;
-        else if (outer)
-                *outer = true;
-        return !freed;
-}
-
 void vmm_qmp_arm(VmmQmp *q, uint64_t usec) {
         deadline_set_relative(&q->timer, usec);
 }
@@ -53,18 +41,13 @@ void vmm_qmp_drop(VmmQmp *q, const char *why) {
         q->ready = false;
         vmm_qmp_drop_reading(q);
         q->again = false;
-        q->state_told = false;
         q->machine_known = false;
         q->facts_due_usec = 0;
-        q->balloon_commanded = false;
+        vmm_watch_forget_balloon(&q->watch);
         vmm_qmp_dimm_drop(q);
         vmm_qmp_arm(q, q->retry_usec);
         q->retry_usec = u64_min(q->retry_usec * 2, q->options->retry_max_usec);
-
-        if (q->lost_told)
-                return;
-        q->lost_told = true;
-        (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_LOST, .text = why});
+        (void) vmm_tell_lost(&q->vmm, why);
 }
 
 /* What each event of QEMU means to us; all of them lead to a fresh reading. */
@@ -89,12 +72,12 @@ static const struct {
 
 /* Returns false if the object is no more. */
 static bool take_dimm_event(VmmQmp *q, const QmpSignal *signal) {
-        bool freed = false, *outer = q->freed;
+        bool freed = false, *outer = q->vmm.freed;
 
-        q->freed = &freed;
+        q->vmm.freed = &freed;
         vmm_qmp_dimm_event(q, signal->name, signal->data);
         if (!freed)
-                q->freed = outer;
+                q->vmm.freed = outer;
         else if (outer)
                 *outer = true;
         return !freed;
@@ -110,14 +93,14 @@ static void on_event(VmmQmp *q, const QmpSignal *signal) {
         if (kind == VMM_EVENT_KIND_MAX)
                 return;
 
-        vmm_qmp_watch(q);
+        vmm_watch_begin(&q->watch, q->event);
         if (!take_dimm_event(q, signal))
                 return;
         if (kind == VMM_PAUSED) {
-                q->state_told = true;
-                q->running = false;
+                q->vmm.state_told = true;
+                q->vmm.running = false;
         }
-        if (kind != VMM_MODEL && !vmm_qmp_tell(q, &(VmmEvent){.kind = kind}))
+        if (kind != VMM_MODEL && !vmm_tell(&q->vmm, &(VmmEvent){.kind = kind}))
                 return;
         if (q->ready)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
@@ -132,8 +115,7 @@ static void on_signal(Qmp *qmp, const QmpSignal *signal, void *userdata) {
         case QMP_READY:
                 q->ready = q->backends_due = true;
                 q->n_looks = 0;
-                q->lost_told = false;
-                if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_CONNECTED}) && q->ready)
+                if (vmm_tell_connected(&q->vmm) && q->ready)
                         (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
                 return;
 
@@ -177,10 +159,11 @@ static void on_command_reply(Qmp *qmp, const QmpReply *reply, void *userdata) {
 
         if (!reply->value) {
                 vmm_copy_words(reply->error_text, text);
-                (void) vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_REJECTED, .id = reply->cookie, .text = text});
+                (void) vmm_tell(&q->vmm,
+                                &(VmmEvent){.kind = VMM_REJECTED, .id = reply->cookie, .text = text});
                 return;
         }
-        if (vmm_qmp_tell(q, &(VmmEvent){.kind = VMM_ACCEPTED, .id = reply->cookie}) && q->ready)
+        if (vmm_tell(&q->vmm, &(VmmEvent){.kind = VMM_ACCEPTED, .id = reply->cookie}) && q->ready)
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }
 
@@ -211,8 +194,7 @@ static int command_balloon(VmmQmp *q, uint64_t id, const MemoryModel *model, con
         /* Too much is cut by QEMU; too little, by the size of a DIMM, panics a guest (kernel-qemu.md 3.3). */
         value = u64_add(value, vmm_qmp_dimm_coming_bytes(q));
 
-        q->balloon_commanded = true;
-        q->balloon_bytes = step->to_bytes;
+        vmm_watch_note_balloon(&q->watch, step->to_bytes);
         return qmp_execute(q->qmp, "balloon", json_pack("{s:I}", "value", (json_int_t) value), id,
                            on_command_reply);
 }
@@ -228,7 +210,7 @@ static int vmm_qmp_command(Vmm *vmm, uint64_t id, const PlanStep *step) {
         if (!q->ready || !model.known)
                 return -ENOTCONN;
 
-        vmm_qmp_watch(q);
+        vmm_watch_begin(&q->watch, q->event);
         vmm_qmp_arm(q, q->options->poll_usec);
         q->overtaken = q->reading != NULL;
         switch (step->actuator) {
@@ -256,8 +238,7 @@ static int vmm_qmp_refresh(Vmm *vmm) {
 static Vmm *vmm_qmp_free(Vmm *vmm) {
         VmmQmp *q = CONTAINER_OF(vmm, VmmQmp, vmm);
 
-        if (q->freed)
-                *q->freed = true;
+        vmm_note_freed(vmm);
         deadline_leave(&q->timer);
         (void) qmp_free(q->qmp);
         vmm_qmp_dimm_drop(q);

@@ -87,7 +87,22 @@ struct Vmm {
         const VmmOps *ops;
         VmmHandler handler;
         void *userdata;
+        bool *freed;              /* set when freed inside a handler */
+        bool lost_told;           /* VMM_LOST was the last word */
+        bool state_told, running; /* what was said of it */
 };
+
+/* For implementations. Each calls the owner, if it is news, and returns false if the object is no more. */
+bool vmm_tell(Vmm *vmm, const VmmEvent *event);
+bool vmm_tell_run_state(Vmm *vmm, bool running);
+bool vmm_tell_lost(Vmm *vmm, const char *why);
+bool vmm_tell_connected(Vmm *vmm);
+
+/* To be called when the object is freed. */
+static inline void vmm_note_freed(Vmm *vmm) {
+        if (vmm->freed)
+                *vmm->freed = true;
+}
 
 static inline int vmm_refresh(Vmm *vmm) {
         return vmm->ops->refresh(vmm);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Events are hints only: QEMU limits them to one a second, sends none for a DIMM (kernel-qemu.md 9.1, 3.5), and never
+ * repeats those that a new connection missed; libvirt passes on what it gets. While something is unsettled we therefore
+ * read every 100 ms, for as long as it moves and 10 s more; virtio-mem that stays short of its request is a steady state,
+ * not a reason to poll for ever.
+ */
+
+#include "host-bridge/vmm/vmm-watch.h"
+
+#include <time.h>
+
+#define WATCH_USEC (10 * USEC_PER_SEC)
+
+static uint64_t now_of(sd_event *event) {
+        uint64_t now_usec;
+
+        (void) sd_event_now(event, CLOCK_MONOTONIC, &now_usec);
+        return now_usec;
+}
+
+void vmm_watch_begin(VmmWatch *watch, sd_event *event) {
+        watch->until_usec = u64_add(now_of(event), WATCH_USEC);
+}
+
+void vmm_watch_note_balloon(VmmWatch *watch, uint64_t inflated_bytes) {
+        watch->balloon_commanded = true;
+        watch->balloon_bytes = inflated_bytes;
+}
+
+void vmm_watch_forget_balloon(VmmWatch *watch) {
+        watch->balloon_commanded = false;
+}
+
+static bool is_unsettled(const VmmWatch *watch, const MemoryModel *model) {
+        for (unsigned i = 0; i < model->n_virtio_mem; i++)
+                if (model->virtio_mem[i].size_bytes != model->virtio_mem[i].requested_bytes)
+                        return true;
+        /* By what it holds: a DIMM moves its logical size. In pages, as it was commanded. */
+        return model->has_balloon && watch->balloon_commanded &&
+               memory_model_balloon_bytes(model) / (4 * KIB) != watch->balloon_bytes / (4 * KIB);
+}
+
+bool vmm_watch_is_on(const VmmWatch *watch, sd_event *event, const MemoryModel *model, bool pending) {
+        return (pending || is_unsettled(watch, model)) && now_of(event) < watch->until_usec;
+}

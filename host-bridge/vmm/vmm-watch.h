@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* When a hypervisor is to be read often: while something of what was asked for is on its way, and moves. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "host-bridge/policy/memory-model.h"
+
+typedef struct VmmWatch {
+        bool balloon_commanded;
+        uint64_t balloon_bytes; /* inflated, as last commanded */
+        uint64_t until_usec;
+} VmmWatch;
+
+/* Something is expected to move, or has just moved. */
+void vmm_watch_begin(VmmWatch *watch, sd_event *event);
+
+void vmm_watch_note_balloon(VmmWatch *watch, uint64_t inflated_bytes);
+void vmm_watch_forget_balloon(VmmWatch *watch);
+
+/* The next reading is to be soon. pending: of what model does not show something is on its way. */
+bool vmm_watch_is_on(const VmmWatch *watch, sd_event *event, const MemoryModel *model, bool pending);
