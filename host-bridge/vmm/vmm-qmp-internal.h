@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The parts of one object: vmm-qmp.c (connection, commands), vmm-qmp-dimm.c (DIMMs), vmm-qmp-read.c (readings of the
- * model) and vmm-qmp-facts.c (what else is asked now and then).
+ * The parts of one object: vmm-qmp.c (connection, commands), vmm-qmp-dimm.c, -plug.c and -backend.c (DIMMs), vmm-qmp-read.c
+ * (readings of the model) and vmm-qmp-facts.c (what else is asked now and then).
  */
 
 #include <jansson.h>
