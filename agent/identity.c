@@ -10,6 +10,11 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/log.h"
+
+#define BOOT_ID_PATH "proc/sys/kernel/random/boot_id"
+#define RELEASE_PATH "proc/sys/kernel/osrelease"
+
 static int hex_digit(char c) {
         if (c >= '0' && c <= '9')
                 return c - '0';
@@ -18,8 +23,8 @@ static int hex_digit(char c) {
         return -EINVAL;
 }
 
-/* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"; anything else leaves ret as it is. */
-static void boot_id_parse(const char *text, uint8_t ret[static MESSAGE_BOOT_ID_SIZE]) {
+/* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"; anything else leaves ret as it is. Returns 0 or -EBADMSG. */
+static int boot_id_parse(const char *text, uint8_t ret[static MESSAGE_BOOT_ID_SIZE]) {
         uint8_t id[MESSAGE_BOOT_ID_SIZE] = {};
         size_t n_digits = 0;
 
@@ -29,32 +34,50 @@ static void boot_id_parse(const char *text, uint8_t ret[static MESSAGE_BOOT_ID_S
                 if (*text == '-')
                         continue;
                 if (digit < 0 || n_digits >= 2 * sizeof(id))
-                        return;
+                        return -EBADMSG;
                 id[n_digits / 2] = (uint8_t) (id[n_digits / 2] << 4 | digit);
                 n_digits++;
         }
-        if (n_digits == 2 * sizeof(id))
-                memcpy(ret, id, sizeof(id));
+        if (n_digits != 2 * sizeof(id))
+                return -EBADMSG;
+        memcpy(ret, id, sizeof(id));
+        return 0;
+}
+
+/* The wire takes printable ASCII alone. Returns 0 or -EBADMSG if there is nothing, or something else in it. */
+static int release_take(char *line, char ret[static MESSAGE_STRING_MAX + 1]) {
+        int r = line[0] == '\0' ? -EBADMSG : 0;
+
+        line[MESSAGE_STRING_MAX] = '\0';
+        for (char *c = line; *c; c++)
+                if (*c < ' ' || *c > '~') {
+                        *c = '?';
+                        r = -EBADMSG;
+                }
+        memcpy(ret, line, strlen(line) + 1);
+        return r;
 }
 
 void identity_read(const RootDir *root, Identity *ret) {
         char line[128];
+        ssize_t r;
 
         assert(root);
         assert(ret);
 
         *ret = (Identity){.page_size_bytes = (uint64_t) sysconf(_SC_PAGESIZE)};
 
-        if (rootdir_read_line(root, "proc/sys/kernel/random/boot_id", line, sizeof(line)) >= 0)
-                boot_id_parse(line, ret->boot_id);
+        r = rootdir_read_line(root, BOOT_ID_PATH, line, sizeof(line));
+        if (r >= 0)
+                r = boot_id_parse(line, ret->boot_id);
+        if (r < 0)
+                log_unusable(BOOT_ID_PATH, (int) r, "the boot's id");
 
-        if (rootdir_read_line(root, "proc/sys/kernel/osrelease", line, sizeof(line)) >= 0) {
-                line[MESSAGE_STRING_MAX] = '\0';
-                for (char *c = line; *c; c++) /* the wire takes printable ASCII alone */
-                        if (*c < ' ' || *c > '~')
-                                *c = '?';
-                memcpy(ret->kernel_release, line, strlen(line) + 1);
-        }
+        r = rootdir_read_line(root, RELEASE_PATH, line, sizeof(line));
+        if (r >= 0)
+                r = release_take(line, ret->kernel_release);
+        if (r < 0)
+                log_unusable(RELEASE_PATH, (int) r, "the kernel's release");
 }
 
 bool identity_misses(const Identity *identity, Facility facility) {

@@ -62,6 +62,11 @@ void log_event(int level, const char *message_id, const LogField *fields, size_t
 #define log_debug_errno(error, ...)   log_line(LOG_DEBUG, error, __VA_ARGS__)
 
 /*
+ * Says once per path that it cannot be used, error (-errno) is why, and what is done without. Not to be called by two threads.
+ */
+void log_unusable(const char *path, int error, const char *without);
+
+/*
  * A token bucket for lines that a peer can provoke.
  * Returns true if this one may be written; counts the others, ret_suppressed tells how many were
  * swallowed since the last one that was allowed. now_usec: CLOCK_MONOTONIC.

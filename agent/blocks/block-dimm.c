@@ -41,7 +41,7 @@ static int dimm_name_read(const RootDir *root, uint64_t number, char ret[static 
 
         n = readlinkat(fd, "", target, sizeof(target) - 1);
         if (n < 0)
-                return -errno;
+                return errno == ENOENT ? -EINVAL : -errno; /* by an open descriptor: it is no link */
         target[n] = '\0';
 
         name = strrchr(target, '/');

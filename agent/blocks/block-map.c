@@ -17,6 +17,7 @@
 
 #include "agent/blocks/block.h"
 #include "agent/signals/virtio.h"
+#include "common/log.h"
 #include "common/macro.h"
 #include "common/parse.h"
 #include "common/units.h"
@@ -103,11 +104,13 @@ void block_map_parse(const char *text, size_t size, BlockMap *ret) {
                         continue;
                 parents[resource.depth] = resource;
 
-                if (name_is(&resource, "System RAM") && resource.range.end == 0)
-                        ret->hidden = true;
+                if (name_is(&resource, "System RAM")) {
+                        ret->has_ram = true;
+                        ret->hidden = ret->hidden || resource.range.end == 0;
+                }
                 if (!name_is(&resource, "System RAM (virtio_mem)"))
                         continue;
-                ret->has_virtio_mem = true;
+                ret->has_ram = ret->has_virtio_mem = true;
                 if (resource.depth > 0 && name_is_device(&parents[resource.depth - 1]))
                         resource = parents[resource.depth - 1];
                 add_range(ret, resource.range);
@@ -122,7 +125,11 @@ static int memmap_value(const RootDir *root, const char *name, const char *attri
 
         (void) snprintf(path, sizeof(path), MEMMAP_PATH "/%s/%s", name, attribute);
         n = rootdir_read_line(root, path, text, sizeof(text));
-        return n < 0 ? (int) n : parse_hex_u64(text, (size_t) n, ret);
+        if (n >= 0 && parse_hex_u64(text, (size_t) n, ret) < 0)
+                n = -EBADMSG;
+        if (n < 0)
+                log_unusable(path, (int) n, "the firmware's map");
+        return n < 0 ? (int) n : 0;
 }
 
 /* Every range counts, whatever its type: none of them is virtio-mem's. */
@@ -138,11 +145,15 @@ static int memmap_read(const RootDir *root, BlockMap *map) {
         while (errno = 0, entry = readdir(dir)) {
                 BlockRange range;
 
-                if (entry->d_name[0] == '.' || memmap_value(root, entry->d_name, "start", &range.start) < 0 ||
-                    memmap_value(root, entry->d_name, "end", &range.end) < 0)
+                if (entry->d_name[0] == '.')
                         continue;
+                r = memmap_value(root, entry->d_name, "start", &range.start);
+                if (r >= 0)
+                        r = memmap_value(root, entry->d_name, "end", &range.end);
+                if (r < 0)
+                        return r; /* with a hole, boot memory would be taken for virtio-mem's */
                 if (map->n_ranges == BLOCK_RANGES_MAX)
-                        return -EFBIG; /* a map with holes would take boot memory for virtio-mem's */
+                        return -EFBIG; /* no holes here either */
                 map->ranges[map->n_ranges++] = range;
         }
         return -errno;
@@ -185,6 +196,8 @@ int block_map_read(const RootDir *root, BlockMap *ret) {
         }
         if (n < 0)
                 return (int) n;
+        if (!map.has_ram) /* every machine has some */
+                return -EBADMSG;
 
         if (map.hidden) {
                 int r = read_hidden(root, &map);

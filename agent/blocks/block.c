@@ -80,8 +80,8 @@ int block_kernel_onlines(const RootDir *root, bool *ret) {
         if (n < 0)
                 return (int) n;
 
-        *ret = strcmp(text, "offline") != 0;
-        return 0;
+        *ret = strncmp(text, "online", STRLEN("online")) == 0;
+        return *ret || strcmp(text, "offline") == 0 ? 0 : -EBADMSG;
 }
 
 /* -- which there are ------------------------------------------------------------------------------- */

@@ -64,6 +64,7 @@ typedef struct BlockRange {
 } BlockRange;
 
 typedef struct BlockMap {
+        bool has_ram;        /* it was a map at all */
         bool hidden;         /* ranges are those of the firmware's map */
         bool has_virtio_mem; /* there is such a device */
         bool has_dimm;       /* if hidden: some slot is filled, so a new block's link may still be to come */

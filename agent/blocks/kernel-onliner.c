@@ -81,14 +81,23 @@ static bool command_line_has(const char *line, const char *begin) {
 OnliningFacts kernel_onliner_facts(const RootDir *root) {
         char line[COMMAND_LINE_MAX], policy[32];
         OnliningFacts facts = {};
+        ssize_t r;
 
         assert(root);
 
         facts.has_auto_online = read_word(root, &facts.now);
         facts.ours = note_exists(root);
-        facts.has_policy = rootdir_read_line(root, PARAMETERS "online_policy", policy, sizeof(policy)) >= 0;
+        r = rootdir_read_line(root, PARAMETERS "online_policy", policy, sizeof(policy));
+        if (r >= 0 && strcmp(policy, "contig-zones") != 0 && strcmp(policy, "auto-movable") != 0)
+                r = -EBADMSG;
+        if (r < 0 && r != -ENOENT)
+                log_unusable(PARAMETERS "online_policy", (int) r, "the kernel's ratio of zones");
+        facts.has_policy = r >= 0;
         facts.is_auto_movable = facts.has_policy && strcmp(policy, "auto-movable") == 0;
-        if (rootdir_read_line(root, "proc/cmdline", line, sizeof(line)) >= 0) {
+        r = rootdir_read_line(root, "proc/cmdline", line, sizeof(line));
+        if (r < 0)
+                log_unusable("proc/cmdline", (int) r, "what it sets");
+        else {
                 facts.by_command_line = command_line_has(line, "memhp_default_state=");
                 facts.policy_by_command_line = command_line_has(line, "memory_hotplug.online_policy=") ||
                                                command_line_has(line, "memory_hotplug.auto_movable_ratio=");

@@ -69,6 +69,13 @@ int block_onliner_read_kind(BlockOnliner *onliner, BlockRecord *record) {
         return 0;
 }
 
+static void name_file(const BlockRecord *record, const char *file, int error) {
+        char path[128];
+
+        (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%" PRIu64 "/%s", record->number, file);
+        log_unusable(path, error, "this block");
+}
+
 void block_onliner_gone(BlockOnliner *onliner, BlockRecord *record) {
         BlockRecord copy = *record;
 
@@ -120,6 +127,8 @@ bool block_onliner_is_wanted(BlockOnliner *onliner, BlockRecord *record, uint64_
                 block_onliner_gone(onliner, record);
                 return false;
         }
+        if (r < 0)
+                name_file(record, "firmware_node", r);
         if (!record->kind_known && record->n_tries < ELEMENTSOF(kind_retry_usec)) {
                 retry_later(onliner, record, kind_retry_usec, ELEMENTSOF(kind_retry_usec), now_usec);
                 return false;
@@ -198,7 +207,7 @@ BlockRecord *block_onliner_refresh(BlockOnliner *onliner, BlockRecord *record) {
                 return NULL;
         }
         if (r < 0) {
-                (void) log_debug_errno(r, "Cannot read the state of memory%" PRIu64 ": %m", record->number);
+                name_file(record, "state", r);
                 return NULL;
         }
 

@@ -136,6 +136,11 @@ static int compare_entries(const void *a, const void *b) {
         return x->number < y->number ? -1 : x->number > y->number;
 }
 
+static void log_kernel_onlines(int error) {
+        if (error != -ENOENT) /* kernels before 4.7 have no such file, and do not online */
+                log_unusable(BLOCK_FOLDER "/auto_online_blocks", error, "the kernel's own onlining");
+}
+
 /* Whatever is known and not listed, or listed as another, is gone. */
 static void forget_unlisted(BlockOnliner *onliner) {
         for (size_t i = 0; i < onliner->table.n;) {
@@ -173,7 +178,7 @@ int block_onliner_rescan(BlockOnliner *onliner, uint64_t now_usec) {
 
         r = block_kernel_onlines(onliner->root, &onliner->kernel_onlines);
         if (r < 0) /* kernels before 4.7 have no such file, and do not online */
-                (void) log_debug_errno(r, "Cannot read the kernel's policy of onlining: %m");
+                log_kernel_onlines(r);
 
         for (size_t i = 0; i < onliner->table.n; i++)
                 onliner->table.records[i].listed = false; /* by one that failed midway */

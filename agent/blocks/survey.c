@@ -67,7 +67,7 @@ int block_survey_kind(BlockSurvey *survey, uint64_t number, BlockKind *ret, bool
         if (!survey->map_is_fresh) {
                 r = block_map_read(survey->root, &survey->map);
                 if (r < 0) { /* DIMMs are told apart without it */
-                        (void) log_debug_errno(r, "Cannot read where virtio-mem's memory is: %m");
+                        log_unusable("proc/iomem", r, "virtio-mem's blocks");
                         survey->map = (BlockMap){};
                 }
                 survey->map_is_fresh = true;

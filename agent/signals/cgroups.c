@@ -60,19 +60,34 @@ static ssize_t read_at(Cgroups *cgroups, int folder, const char *name) {
         return rootdir_pread(fd, cgroups->text, sizeof(cgroups->text));
 }
 
+/* What is not there is not accounted for, or has gone. */
+static void name_file(const char *name, ssize_t error) {
+        char path[64];
+
+        if (error == -ENOENT || error == -ENODEV)
+                return;
+        (void) snprintf(path, sizeof(path), "sys/fs/cgroup/*/%s", name);
+        log_unusable(path, (int) error, "it in such a cgroup");
+}
+
 /* Bytes, UINT64_MAX for "max". Returns false for a file that is not there or says something else. */
 static bool read_bytes(Cgroups *cgroups, int folder, const char *name, uint64_t *ret) {
         ssize_t n = read_at(cgroups, folder, name);
 
-        if (n <= 0)
+        if (n <= 0) {
+                name_file(name, n < 0 ? n : -ENODATA);
                 return false;
+        }
         if (cgroups->text[n - 1] == '\n')
                 n--;
         if (n == 3 && memcmp(cgroups->text, "max", 3) == 0) {
                 *ret = UINT64_MAX;
                 return true;
         }
-        return parse_u64(cgroups->text, (size_t) n, ret) >= 0;
+        if (parse_u64(cgroups->text, (size_t) n, ret) >= 0)
+                return true;
+        name_file(name, -EBADMSG);
+        return false;
 }
 
 static uint64_t read_limit(Cgroups *cgroups, int folder) {
@@ -88,11 +103,12 @@ static bool read_flows(Cgroups *cgroups, int folder, CgroupFlows *ret) {
         const uint64_t *value = cgroups->stat.value;
         uint64_t swap_bytes = 0;
 
-        if (n <= 0)
+        if (n > 0)
+                (void) counters_parse(&cgroups->stat, &counters_stat, cgroups->text, (size_t) n);
+        if (n <= 0 || cgroups->stat.found == 0) {
+                name_file("memory.stat", n < 0 ? n : -EBADMSG);
                 return false;
-        (void) counters_parse(&cgroups->stat, &counters_stat, cgroups->text, (size_t) n);
-        if (cgroups->stat.found == 0)
-                return false;
+        }
         *ret = (CgroupFlows){
                 .refault = u64_add(value[CGROUP_REFAULT_ANON], value[CGROUP_REFAULT_FILE]),
                 .activate = u64_add(value[CGROUP_ACTIVATE_ANON], value[CGROUP_ACTIVATE_FILE]),

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "agent/signals/psi.h"
+#include "common/log.h"
 #include "common/parse.h"
 #include "common/units.h"
 
@@ -39,7 +40,11 @@ static bool read_current(const Candidate *c, uint64_t *ret) {
         char text[32];
         ssize_t n = rootdir_pread(c->current_fd, text, sizeof(text));
 
-        return n > 0 && parse_u64(text, (size_t) n - (text[n - 1] == '\n'), ret) >= 0;
+        if (n >= 0 && (n == 0 || parse_u64(text, (size_t) n - (text[n - 1] == '\n'), ret) < 0))
+                n = -EBADMSG;
+        if (n < 0 && n != -ENODEV)
+                log_unusable("sys/fs/cgroup/*/memory.current", (int) n, "it in such a cgroup");
+        return n >= 0;
 }
 
 /* 0 where it is not known. */
@@ -51,7 +56,11 @@ static uint64_t read_stall(const Candidate *c) {
         if (c->pressure_fd < 0)
                 return 0;
         n = rootdir_pread(c->pressure_fd, text, sizeof(text));
-        return n > 0 && psi_parse(text, (size_t) n, &totals) >= 0 ? totals.some_usec : 0;
+        if (n >= 0 && psi_parse(text, (size_t) n, &totals) < 0)
+                n = -EBADMSG;
+        if (n < 0 && n != -ENODEV && n != -EOPNOTSUPP)
+                log_unusable("sys/fs/cgroup/*/memory.pressure", (int) n, "it in such a cgroup");
+        return n >= 0 ? totals.some_usec : 0;
 }
 
 static void candidate_done(Candidate *c) {

@@ -16,6 +16,7 @@
 
 #include "agent/signals/balloon.h"
 #include "agent/signals/virtio.h"
+#include "common/log.h"
 #include "common/macro.h"
 #include "common/vocabulary.h"
 
@@ -26,10 +27,14 @@
 static int init_on_alloc_by_cmdline(const RootDir *root) {
         char text[4096];
         int result = -ENODATA;
+        ssize_t r;
         char *rest = text, *word;
 
-        if (rootdir_read_line(root, "proc/cmdline", text, sizeof(text)) < 0)
+        r = rootdir_read_line(root, "proc/cmdline", text, sizeof(text));
+        if (r < 0) {
+                log_unusable("proc/cmdline", (int) r, "what it sets");
                 return -ENODATA;
+        }
 
         while ((word = strsep(&rest, " "))) {
                 if (strncmp(word, "init_on_alloc=", STRLEN("init_on_alloc=")) != 0)

@@ -26,6 +26,8 @@
 #include "common/log.h"
 #include "common/parse.h"
 
+#define LRU_GEN_PATH "sys/kernel/mm/lru_gen/enabled"
+
 typedef enum Source {
         SOURCE_MEMINFO,
         SOURCE_PSI,
@@ -87,14 +89,19 @@ static void source_failed(Sampler *sampler, Source source, int error) {
         add_missing(sampler, sources[source].facility, -error);
 }
 
+/* One line for all of them. */
 static void name_missing_keys(const CountersTable *table, Source source, uint32_t missing, uint32_t *named) {
         uint32_t fresh = missing & ~*named;
+        char text[512] = "";
+        size_t n = 0;
 
-        for (unsigned key = 0; key < table->n_keys; key++)
-                if (fresh & (UINT32_C(1) << key))
-                        log_warning("No usable %s in %s, working without it", table->keys[key].name,
-                                    sources[source].path);
         *named |= missing;
+        for (unsigned key = 0; key < table->n_keys && n < sizeof(text); key++)
+                if (fresh & (UINT32_C(1) << key))
+                        n += (size_t) snprintf(text + n, sizeof(text) - n, "%s%s", n > 0 ? ", " : "",
+                                               table->keys[key].name);
+        if (n > 0)
+                log_warning("No usable %s in %s, working without", text, sources[source].path);
 }
 
 /* Returns the length of the text in the room; 0 after a failure. */
@@ -117,12 +124,12 @@ static bool read_meminfo(Sampler *sampler, Snapshot *snapshot) {
                 return false;
 
         missing = counters_parse(&sampler->meminfo, &counters_meminfo, sampler->room.text, n);
-        if (missing != 0)
-                name_missing_keys(&counters_meminfo, SOURCE_MEMINFO, missing, &sampler->keys_named_meminfo);
         if (!counters_fill_meminfo(&sampler->meminfo, snapshot)) {
                 source_failed(sampler, SOURCE_MEMINFO, -EBADMSG);
                 return false;
         }
+        if (missing != 0)
+                name_missing_keys(&counters_meminfo, SOURCE_MEMINFO, missing, &sampler->keys_named_meminfo);
 
         /* Swap came or went, and with it perhaps a zram device. */
         if (snapshot->swap_total_bytes != swap_total_bytes)
@@ -139,12 +146,12 @@ static bool read_vmstat(Sampler *sampler, Snapshot *snapshot) {
                 return false;
 
         missing = counters_parse(&sampler->vmstat, &counters_vmstat, sampler->room.text, n);
-        if (missing != 0)
-                name_missing_keys(&counters_vmstat, SOURCE_VMSTAT, missing, &sampler->keys_named_vmstat);
         if (!counters_fill_vmstat(&sampler->vmstat, snapshot)) {
                 source_failed(sampler, SOURCE_VMSTAT, -EBADMSG);
                 return false;
         }
+        if (missing != 0)
+                name_missing_keys(&counters_vmstat, SOURCE_VMSTAT, missing, &sampler->keys_named_vmstat);
         return true;
 }
 
@@ -195,13 +202,17 @@ static void read_psi_io(Sampler *sampler, Snapshot *snapshot) {
 /* Bit 0 is the main switch. */
 static void read_lru_gen(Sampler *sampler, Snapshot *snapshot) {
         char text[32];
-        uint64_t bits;
+        uint64_t bits = 0;
         ssize_t n;
 
         if (sampler->lru_gen_fd < 0)
                 return;
         n = rootdir_pread(sampler->lru_gen_fd, text, sizeof(text));
-        if (n > 0 && parse_hex_u64(text, (size_t) n - (text[n - 1] == '\n'), &bits) >= 0)
+        if (n >= 0 && (n == 0 || parse_hex_u64(text, (size_t) n - (text[n - 1] == '\n'), &bits) < 0))
+                n = -EBADMSG;
+        if (n < 0)
+                log_unusable(LRU_GEN_PATH, (int) n, "the kind of reclaim");
+        else
                 snapshot->lru_gen = bits & 1;
 }
 
@@ -271,8 +282,9 @@ int sampler_new(const RootDir *root, Sampler **ret) {
         sampler->cgroups.fd = -EBADF;
         for (Source source = 0; source < SOURCE_MAX; source++)
                 sampler->files[source] = PROCFILE_NULL;
-        sampler->lru_gen_fd =
-                rootdir_open(root, "sys/kernel/mm/lru_gen/enabled", O_RDONLY); /* before 6.1: none */
+        sampler->lru_gen_fd = rootdir_open(root, LRU_GEN_PATH, O_RDONLY);
+        if (sampler->lru_gen_fd < 0 && sampler->lru_gen_fd != -ENOENT) /* before 6.1: none */
+                log_unusable(LRU_GEN_PATH, sampler->lru_gen_fd, "the kind of reclaim");
 
         for (Source source = 0; source < SOURCE_MAX; source++) {
                 int r = procfile_open(&sampler->files[source], &sampler->room, root, sources[source].path);

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/parse.h"
 
 #define DEVICES_PATH "sys/bus/virtio/devices"
@@ -23,17 +24,26 @@ static int device_matches(const RootDir *root, const char *name, unsigned id) {
 
         (void) snprintf(path, sizeof(path), DEVICES_PATH "/%s/device", name);
         n = rootdir_read_line(root, path, text, sizeof(text));
-
-        return n > 0 && parse_hex_u64(text, (size_t) n, &value) >= 0 && value == id;
+        if (n >= 0 && parse_hex_u64(text, (size_t) n, &value) < 0)
+                n = -EBADMSG;
+        if (n < 0 && n != -ENOENT && n != -ENODEV)
+                log_unusable(path, (int) n, "this device");
+        return n >= 0 && value == id;
 }
 
-static int features_read(const RootDir *root, const char *name, char features[VIRTIO_FEATURES_SIZE]) {
+/* What cannot be read has no features: the device is there all the same. */
+static void features_read(const RootDir *root, const char *name, char features[VIRTIO_FEATURES_SIZE]) {
         char path[256 + 64];
         ssize_t n;
 
         (void) snprintf(path, sizeof(path), DEVICES_PATH "/%s/features", name);
         n = rootdir_read_line(root, path, features, VIRTIO_FEATURES_SIZE);
-        return n < 0 ? (int) n : 1;
+        if (n >= 0 && strspn(features, "01") != (size_t) n)
+                n = -EBADMSG;
+        if (n >= 0)
+                return;
+        log_unusable(path, (int) n, "this device's features");
+        features[0] = '\0';
 }
 
 int virtio_find(const RootDir *root, unsigned id, char features[VIRTIO_FEATURES_SIZE]) {
@@ -45,8 +55,10 @@ int virtio_find(const RootDir *root, unsigned id, char features[VIRTIO_FEATURES_
         r = rootdir_opendir(root, DEVICES_PATH, &dir);
         if (r == -ENOENT)
                 return 0;
-        if (r < 0)
+        if (r < 0) {
+                log_unusable(DEVICES_PATH, r, "its devices");
                 return r;
+        }
 
         for (;;) {
                 struct dirent *entry;
@@ -55,7 +67,10 @@ int virtio_find(const RootDir *root, unsigned id, char features[VIRTIO_FEATURES_
                 entry = readdir(dir);
                 if (!entry)
                         return -errno;
-                if (entry->d_name[0] != '.' && device_matches(root, entry->d_name, id))
-                        return features ? features_read(root, entry->d_name, features) : 1;
+                if (entry->d_name[0] == '.' || !device_matches(root, entry->d_name, id))
+                        continue;
+                if (features)
+                        features_read(root, entry->d_name, features);
+                return 1;
         }
 }

@@ -13,9 +13,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/macro.h"
 #include "common/parse.h"
 #include "common/units.h"
+
+#define SWAPS_PATH   "proc/swaps"
+#define MM_STAT_PATH "sys/block/zram%" PRIu64 "/mm_stat"
 
 void zram_done(Zram *zram) {
         assert(zram);
@@ -38,14 +42,25 @@ int zram_parse_swap(const char *line, size_t size, uint64_t *ret_number) {
         return parse_u64(line + n, end - n, ret_number) < 0 ? -EINVAL : 0;
 }
 
+static void name_mm_stat(uint64_t number, int error) {
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), MM_STAT_PATH, number);
+        log_unusable(path, error, "what this device takes");
+}
+
 static void zram_open(Zram *zram, const RootDir *root, uint64_t number) {
         char path[64];
         int fd;
 
-        (void) snprintf(path, sizeof(path), "sys/block/zram%" PRIu64 "/mm_stat", number);
+        (void) snprintf(path, sizeof(path), MM_STAT_PATH, number);
         fd = rootdir_open(root, path, O_RDONLY);
-        if (fd >= 0)
-                zram->mm_stat_fds[zram->n_fds++] = fd;
+        if (fd < 0) {
+                name_mm_stat(number, fd);
+                return;
+        }
+        zram->numbers[zram->n_fds] = number;
+        zram->mm_stat_fds[zram->n_fds++] = fd;
 }
 
 int zram_find(Zram *zram, const RootDir *root) {
@@ -57,9 +72,13 @@ int zram_find(Zram *zram, const RootDir *root) {
 
         zram_done(zram);
 
-        n = rootdir_read(root, "proc/swaps", text, sizeof(text));
-        if (n < 0)
+        n = rootdir_read(root, SWAPS_PATH, text, sizeof(text));
+        if (n >= 0 && strncmp(text, "Filename", STRLEN("Filename")) != 0)
+                n = -EBADMSG;
+        if (n < 0) {
+                log_unusable(SWAPS_PATH, (int) n, "what zram takes");
                 return (int) n;
+        }
 
         while ((line = strsep(&rest, "\n")) && zram->n_fds < ZRAM_DEVICES_MAX) {
                 uint64_t number;
@@ -102,8 +121,12 @@ uint64_t zram_used_bytes(const Zram *zram) {
                 ssize_t n;
 
                 n = rootdir_pread(zram->mm_stat_fds[i], text, sizeof(text));
-                if (n > 0 && zram_parse_mm_stat(text, (size_t) n, &bytes) >= 0)
+                if (n >= 0 && zram_parse_mm_stat(text, (size_t) n, &bytes) < 0)
+                        n = -EBADMSG;
+                if (n >= 0)
                         sum = u64_add(sum, bytes);
+                else if (n != -ENODEV) /* it may go */
+                        name_mm_stat(zram->numbers[i], (int) n);
         }
         return sum;
 }

@@ -12,6 +12,7 @@
 
 typedef struct Zram {
         int mm_stat_fds[ZRAM_DEVICES_MAX];
+        uint64_t numbers[ZRAM_DEVICES_MAX];
         size_t n_fds;
 } Zram;
 

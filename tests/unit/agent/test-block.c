@@ -246,6 +246,11 @@ static void test_hidden_iomem(void **state) {
         assert_int_equal(kind_of(tree->root, &map, 32), BLOCK_KIND_VIRTIO_MEM);
         assert_int_equal(kind_of(tree->root, &map, 65), BLOCK_KIND_DIMM);
 
+        /* A map with a hole would make boot memory virtio-mem's. */
+        tree_write(tree, "sys/firmware/memmap/3/start", "0x?\n");
+        assert_int_equal(block_map_read(tree->root, &map), -EBADMSG);
+        tree_write(tree, "sys/firmware/memmap/3/start", "0x0\n");
+
         /* Without such a device, unknown memory is not for us. */
         tree_remove(tree, "sys/bus/virtio/devices/virtio0");
         assert_int_equal(block_map_read(tree->root, &map), 0);
