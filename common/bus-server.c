@@ -72,6 +72,8 @@ static int client_start(Client *client, int fd) {
         if (r >= 0)
                 r = sd_bus_add_object_vtable(client->bus, &client->object, object->path, object->interface,
                                              object->vtable, object->userdata);
+        if (r >= 0 && object->extend)
+                r = object->extend(client->bus, object->userdata);
         if (r >= 0)
                 r = sd_bus_match_signal(client->bus, &client->disconnected, NULL,
                                         "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
@@ -198,6 +200,29 @@ static bool client_reads(Client *client) {
         return sd_bus_get_n_queued_write(client->bus, &n_queued) >= 0 && n_queued < BUS_SERVER_QUEUE_MAX;
 }
 
+/* Returns the connection of a client that is ready, or NULL; one that does not read is sent away. */
+static sd_bus *listener(Client *client) {
+        if (!client->bus || sd_bus_is_ready(client->bus) <= 0)
+                return NULL;
+        if (client_reads(client))
+                return client->bus;
+        log_debug("A client of the control socket does not read: it was sent away");
+        client_done(client);
+        return NULL;
+}
+
+void bus_server_visit(BusServer *server, void (*visit)(sd_bus *bus, const void *what), const void *what) {
+        assert(server);
+        assert(visit);
+
+        for (size_t i = 0; i < BUS_SERVER_CLIENTS_MAX; i++) {
+                sd_bus *bus = listener(server->clients + i);
+
+                if (bus)
+                        visit(bus, what);
+        }
+}
+
 void bus_server_emit(BusServer *server, const char *member, const char *types, ...) {
         assert(server);
         assert(member);
@@ -207,13 +232,8 @@ void bus_server_emit(BusServer *server, const char *member, const char *types, .
                 va_list values;
                 int r;
 
-                if (!client->bus || sd_bus_is_ready(client->bus) <= 0)
+                if (!listener(client))
                         continue;
-                if (!client_reads(client)) {
-                        log_debug("A client of the control socket does not read: it was sent away");
-                        client_done(client);
-                        continue;
-                }
                 va_start(values, types);
                 r = sd_bus_emit_signalv(client->bus, server->object.path, server->object.interface, member,
                                         types, values);

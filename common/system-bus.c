@@ -140,6 +140,8 @@ static int system_bus_add_objects(SystemBus *system) {
                 r = sd_bus_add_object_vtable(system->bus, &name->slot, name->object.path,
                                              name->object.interface, name->object.vtable,
                                              name->object.userdata);
+                if (r >= 0 && name->object.extend)
+                        r = name->object.extend(system->bus, name->object.userdata);
         }
         return r;
 }
@@ -246,17 +248,32 @@ SystemBus *system_bus_free(SystemBus *system) {
         return NULL;
 }
 
+static bool has_listeners(SystemBus *system, size_t index) {
+        uint64_t n_queued = 0;
+
+        return system->names[index].is_ours && sd_bus_get_n_queued_write(system->bus, &n_queued) >= 0 &&
+               n_queued < SYSTEM_BUS_QUEUE_MAX;
+}
+
+void system_bus_visit(SystemBus *system, size_t index, void (*visit)(sd_bus *bus, const void *what),
+                      const void *what) {
+        assert(system);
+        assert(index < system->n_names);
+        assert(visit);
+
+        if (has_listeners(system, index))
+                visit(system->bus, what);
+}
+
 void system_bus_emit(SystemBus *system, size_t index, const char *member, const char *types, ...) {
         const BusObject *object;
-        uint64_t n_queued = 0;
         va_list values;
         int r;
 
         assert(system);
         assert(index < system->n_names);
 
-        if (!system->names[index].is_ours || sd_bus_get_n_queued_write(system->bus, &n_queued) < 0 ||
-            n_queued >= SYSTEM_BUS_QUEUE_MAX)
+        if (!has_listeners(system, index))
                 return;
         object = &system->names[index].object;
         va_start(values, types);

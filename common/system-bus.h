@@ -25,5 +25,9 @@ int system_bus_new(sd_event *event, const char *socket_path, const BusObject *ob
 SystemBus *system_bus_free(SystemBus *bus);
 DEFINE_CLEANUP_FUNC(SystemBus, system_bus_free)
 
+/* Calls visit for the connection, if the name of the object at index is ours now. */
+void system_bus_visit(SystemBus *bus, size_t index, void (*visit)(sd_bus *bus, const void *what),
+                      const void *what);
+
 /* Emits a signal of the object at index, if its name is ours now. Allocates only then. */
 void system_bus_emit(SystemBus *bus, size_t index, const char *member, const char *types, ...);

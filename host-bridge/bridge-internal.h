@@ -39,6 +39,8 @@ struct Bridge {
         char *runtime_dir, *lease_dir;
         bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
         VmEntry *vms; /* hash by name */
+        BridgeVmHandler vm_handler; /* or NULL */
+        void *vm_userdata;
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
         VmEntry *walked;
         size_t walked_index;

@@ -34,8 +34,21 @@ static char *place_of(const DiscoveredVm *discovered) {
                        : place;
 }
 
+void bridge_watch_vms(Bridge *bridge, BridgeVmHandler handler, void *userdata) {
+        assert(bridge);
+
+        bridge->vm_handler = handler;
+        bridge->vm_userdata = userdata;
+}
+
+static void tell(const Bridge *bridge, const char *vm, bool there) {
+        if (bridge->vm_handler)
+                bridge->vm_handler(vm, there, bridge->vm_userdata);
+}
+
 static void drop_vm(Bridge *bridge, VmEntry *entry) {
         log_info("VM %s: no more", vm_name(entry->vm));
+        tell(bridge, vm_name(entry->vm), false);
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         bridge->walked = NULL;
         fd_store_drop_channel(bridge->fd_store, vm_name(entry->vm));
@@ -78,6 +91,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
                                                                  : VM_MODE_OBSERVED),
                  discovered->channel[0] != '\0' ? "" : ", without a channel",
                  discovered->hypervisor.origin != VMM_ORIGIN_NONE ? "" : ", without a monitor");
+        tell(bridge, name, true);
         return entry;
 }
 

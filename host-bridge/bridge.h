@@ -37,6 +37,10 @@ DEFINE_CLEANUP_FUNC(Bridge, bridge_free)
  */
 int bridge_reload(Bridge *bridge, const BridgeConfig *config);
 
+/* Called when a VM has come, and before it goes. NULL: nobody is told any more. */
+typedef void (*BridgeVmHandler)(const char *vm, bool there, void *userdata);
+void bridge_watch_vms(Bridge *bridge, BridgeVmHandler handler, void *userdata);
+
 /* For the surfaces; all live as long as the bridge. */
 const SnapshotSource *bridge_snapshots(const Bridge *bridge);
 Record *bridge_record(const Bridge *bridge);

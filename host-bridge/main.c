@@ -240,6 +240,7 @@ static int serve(sd_event *event, Setup *setup) {
                          bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
         if (r < 0)
                 return r;
+        bridge_watch_vms(bridge, surfaces_tell_vm, surfaces);
         running.bridge = bridge;
         r = sd_event_add_signal(event, NULL, SIGHUP, on_reload, &running);
         if (r < 0)

@@ -9,9 +9,11 @@
 
 #include "common/bus-field.h"
 #include "common/bus-server.h"
+#include "common/log.h"
 #include "common/system-bus.h"
 #include "host-bridge/surfaces/bus-control.h"
 #include "host-bridge/surfaces/bus-views.h"
+#include "host-bridge/surfaces/bus-vms.h"
 #include "host-bridge/surfaces/fields.h"
 
 struct Bus {
@@ -19,7 +21,8 @@ struct Bus {
         const Record *record;
         BusServer *server;
         SystemBus *system; /* or NULL */
-        Audit *audit;      /* or NULL */
+        BusVms *vms;
+        Audit *audit; /* or NULL */
         ConfigView config;
         const Control *control; /* or NULL */
         /* One answer at a time is put together here: too big for a stack. */
@@ -199,11 +202,18 @@ static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+static int serve_vms(sd_bus *connection, void *userdata) {
+        const Bus *bus = userdata;
+
+        return bus_vms_serve(bus->vms, connection);
+}
+
 static BusObject object_of(Bus *bus) {
         return (BusObject){.path = BUS_OBJECT_PATH,
                            .interface = BUS_INTERFACE,
                            .vtable = bus_vtable,
-                           .userdata = bus};
+                           .userdata = bus,
+                           .extend = serve_vms};
 }
 
 int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *source, const Record *record,
@@ -224,6 +234,9 @@ int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *sour
         bus->source = *source;
         bus->record = record;
 
+        r = bus_vms_new(source, &bus->vms);
+        if (r < 0)
+                return r;
         object = object_of(bus);
         r = bus_server_new(event, socket_path, &object, &bus->server);
         if (r < 0)
@@ -271,11 +284,36 @@ void bus_tell(Bus *bus, const Decision *decision) {
                                 decision_result_to_string(decision->result));
 }
 
+typedef struct VmChange {
+        const char *vm;
+        bool there;
+} VmChange;
+
+static void tell_vm(sd_bus *connection, const void *what) {
+        const VmChange *change = what;
+        int r = bus_vms_tell(connection, change->vm, change->there);
+
+        if (r < 0)
+                (void) log_debug_errno(r, "A client is not told of VM %s: %m", change->vm);
+}
+
+void bus_tell_vm(Bus *bus, const char *vm, bool there) {
+        const VmChange change = {vm, there};
+
+        assert(bus);
+        assert(vm);
+
+        bus_server_visit(bus->server, tell_vm, &change);
+        if (bus->system)
+                system_bus_visit(bus->system, 0, tell_vm, &change);
+}
+
 Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;
         (void) system_bus_free(bus->system);
         bus_server_free(bus->server);
+        (void) bus_vms_free(bus->vms);
         free(bus);
         return NULL;
 }

@@ -17,6 +17,7 @@
  *  Hold(s vm, t usec)                         no decision of the bridge's own meanwhile; UINT64_MAX: until Resume
  *  Resume(s vm)                               ends a hold, and a yield to somebody else
  *  signal DecisionChanged(t id, s vm, s kind, s rule, s result)  as it is made and as it is closed
+ * Each VM is an object too: see bus-vms.h.
  * The keys of the dictionaries are those of fields.c. Resize, Hold and Resume are for root and the bridge's own user.
  */
 
@@ -69,6 +70,9 @@ int bus_join(Bus *bus, sd_event *event, const char *socket_path);
 
 /* Tells everybody who listens. */
 void bus_tell(Bus *bus, const Decision *decision);
+
+/* A VM has come, or is about to go. */
+void bus_tell_vm(Bus *bus, const char *vm, bool there);
 
 /* Closes every connection and removes the socket. */
 Bus *bus_free(Bus *bus);

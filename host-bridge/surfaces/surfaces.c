@@ -94,6 +94,14 @@ int surfaces_new(sd_event *event, const SurfacesOptions *options, const Snapshot
         return 0;
 }
 
+void surfaces_tell_vm(const char *vm, bool there, void *userdata) {
+        Surfaces *surfaces = userdata;
+
+        assert(surfaces);
+
+        bus_tell_vm(surfaces->bus, vm, there);
+}
+
 Surfaces *surfaces_free(Surfaces *surfaces) {
         if (!surfaces)
                 return NULL;

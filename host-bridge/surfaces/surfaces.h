@@ -29,5 +29,8 @@ typedef struct SurfacesOptions {
  */
 int surfaces_new(sd_event *event, const SurfacesOptions *options, const SnapshotSource *source,
                  Record *record, Surfaces **ret);
+/* A VM has come, or is about to go; userdata: the Surfaces. */
+void surfaces_tell_vm(const char *vm, bool there, void *userdata);
+
 Surfaces *surfaces_free(Surfaces *surfaces);
 DEFINE_CLEANUP_FUNC(Surfaces, surfaces_free)

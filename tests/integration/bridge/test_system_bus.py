@@ -2,12 +2,14 @@
 """org.memtide.Bridge1 on the system bus: everybody may look, root alone may change, signals tell of decisions."""
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from world import World
@@ -51,6 +53,57 @@ def test_root_may_change(world: World, bus: SystemBus) -> None:
     assert call(bus, "Hold", "st", "a", "60000000").returncode == 0
     assert world.status()["held"] is True
     assert call(bus, "Resume", "s", "a").returncode == 0
+
+
+def objects(bus: SystemBus, user: int | None = None) -> dict[str, Any]:
+    """What the manager of objects has: path -> interface -> property -> value."""
+    done = busctl(bus, "--json=short", "call", NAME[0], NAME[1], "org.freedesktop.DBus.ObjectManager",
+                  "GetManagedObjects", user=user)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["data"][0])
+
+
+def test_every_vm_is_an_object(world: World, bus: SystemBus) -> None:
+    world.folder.chmod(0o755)
+    joined(world, bus)
+    bus.socket.chmod(0o777)
+    world.add("b-1.x")
+    world.wait_managed("b-1.x")
+    found = objects(bus, user=65534 if os.geteuid() == 0 else None)
+    vms = {path: interfaces["org.memtide.Vm1"] for path, interfaces in found.items() if "org.memtide.Vm1" in interfaces}
+    assert sorted(vms) == ["/org/memtide/Bridge1/vm/a", "/org/memtide/Bridge1/vm/b_2d1_2ex"]
+    one = {name: value["data"] for name, value in vms["/org/memtide/Bridge1/vm/b_2d1_2ex"].items()}
+    assert one["Name"] == "b-1.x" and one["State"] == "managed" and one["SizeBytes"] == 512 << 20
+    assert one["Fields"]["size_bytes"]["data"] == one["SizeBytes"] == world.status("b-1.x")["size_bytes"]
+    for path, words in (("/org/memtide/Bridge1/vm/none", "Name"), ("/org/memtide/Bridge1/vm/a", "Nonsense")):
+        assert busctl(bus, "get-property", NAME[0], path, "org.memtide.Vm1", words).returncode != 0
+    assert busctl(bus, "set-property", NAME[0], "/org/memtide/Bridge1/vm/a", "org.memtide.Vm1", "SizeBytes", "t",
+                  "1").returncode != 0
+
+
+def test_vms_come_and_go_as_objects(world: World, bus: SystemBus) -> None:
+    gio = pytest.importorskip("gi.repository.Gio", reason="needs python3-gi")
+    glib = pytest.importorskip("gi.repository.GLib", reason="needs python3-gi")
+    joined(world, bus)
+    flags = gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+    connection = gio.DBusConnection.new_for_address_sync(f"unix:path={bus.socket}", flags, None, None)
+    heard: list[tuple[str, Any]] = []
+    connection.signal_subscribe(NAME[0], "org.freedesktop.DBus.ObjectManager", None, NAME[1], None,
+                                gio.DBusSignalFlags.NONE, lambda *signal: heard.append((signal[4], signal[5].unpack())))
+
+    def told() -> int:
+        while glib.MainContext.default().iteration(False):
+            pass
+        return len(heard)
+    world.add("late")
+    world.wait(lambda: told() == 1, "the VM to be told of")
+    name, (path, interfaces) = heard[0]
+    assert name == "InterfacesAdded" and path == "/org/memtide/Bridge1/vm/late"
+    assert interfaces["org.memtide.Vm1"]["Name"] == "late"
+    world.vms.pop("late").close()
+    world.wait(lambda: heard[told() - 1][0] == "InterfacesRemoved", "its end to be told of")
+    assert heard[-1][1][0] == path and "org.memtide.Vm1" in heard[-1][1][1]
+    connection.close_sync(None)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
