@@ -4,6 +4,11 @@
  * The shell of policy/round.c: figures of all VMs in, findings out to the VMs and their environment, then each VM is judged,
  * critical and urgent ones first. A round on event has the lowest priority of the loop, so that alarms that arrived together
  * are shared out together, and not in the order of their sockets.
+ *
+ * Ten thousand VMs are 16 ms in which no alarm is served. So a round goes on in slices of SLICE_USEC, and between two of
+ * them the loop serves what has come: its figures are then some milliseconds old. That costs no promise, for a grant is held
+ * against what is free when it is made, and who has spoken meanwhile has been judged by that and asks for a round of his own.
+ * A host of a few hundred VMs has its round in one slice. Rejected: a thread for the rounds, with locks about every VM.
  */
 
 #include "host-bridge/arbitration.h"
@@ -12,6 +17,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "host-bridge/host-sensor.h"
@@ -19,13 +25,27 @@
 
 #define HOST_PRESSURE       "proc/pressure/memory"
 #define LEAST_INTERVAL_USEC (50 * USEC_PER_MSEC)
+#define SLICE_USEC          500U
+#define SLICE_LEAST         16U /* VMs between two looks at the clock */
+
+typedef enum RoundPhase {
+        PHASE_NONE,
+        PHASE_SEEING,
+        PHASE_JUDGING,
+} RoundPhase;
 
 struct Arbitration {
         sd_event *event;
         ArbitrationOptions options;
-        sd_event_source *timer;
-        uint64_t last_usec, now_usec; /* of the round under way */
-        RoundVm *figures;             /* beside vms */
+        sd_event_source *timer; /* the round that somebody wants */
+        sd_event_source *slice; /* the round under way goes on */
+        RoundPhase phase;
+        bool ticks;                    /* it is that of a second */
+        bool tick_due, wanted;         /* the next one, asked for meanwhile */
+        uint64_t begun_usec, now_usec; /* of the round, and of the slice */
+        size_t at;                     /* how far the phase has come */
+        RoundVm *figures;              /* beside vms */
+        uint32_t *order;               /* in which they are judged, by index */
         Vm **vms;
         size_t n, n_allocated;
         bool out_of_memory;
@@ -38,6 +58,7 @@ struct Arbitration {
 static int grow_arrays(Arbitration *a) {
         size_t n = a->n_allocated > 0 ? 2 * a->n_allocated : 16;
         RoundVm *figures;
+        uint32_t *order;
         Vm **vms;
 
         vms = reallocarray(a->vms, n, sizeof(Vm *));
@@ -48,29 +69,39 @@ static int grow_arrays(Arbitration *a) {
         if (!figures)
                 return -ENOMEM;
         a->figures = figures;
+        order = reallocarray(a->order, n, sizeof(*order));
+        if (!order)
+                return -ENOMEM;
+        a->order = order;
         a->n_allocated = n;
         return 0;
 }
 
-static void see(Vm *vm, void *userdata) {
+static void take_part(Vm *vm, void *userdata) {
         Arbitration *a = userdata;
 
-        if (a->out_of_memory || (a->n == a->n_allocated && grow_arrays(a) < 0)) {
+        if (a->out_of_memory || (a->n == a->n_allocated && grow_arrays(a) < 0))
                 a->out_of_memory = true;
-                return;
-        }
-        vm_round_see(vm, a->now_usec, &a->figures[a->n]);
-        a->vms[a->n++] = vm;
+        else
+                a->vms[a->n++] = vm;
 }
 
-/* Judging a VM may record and send, but frees none. */
-static void judge_all(Arbitration *a) {
-        for (unsigned rank = VM_CLASS_RANKS; rank > 0; rank--)
-                for (unsigned urgency = URGENCY_MAX; urgency > 0; urgency--)
-                        for (size_t i = 0; i < a->n; i++)
-                                if (vm_class_rank(a->figures[i].vm_class) == rank - 1 &&
-                                    a->figures[i].urgency == (Urgency) (urgency - 1))
-                                        vm_round_judge(a->vms[i], a->now_usec);
+/* Whose turn it is: 0 comes first. */
+static unsigned turn_of(const RoundVm *vm) {
+        return (VM_CLASS_RANKS - 1 - vm_class_rank(vm->vm_class)) * URGENCY_MAX +
+               (URGENCY_MAX - 1 - vm->urgency);
+}
+
+/* Sorts by turn, and keeps the order of the walk within one. */
+static void set_order(Arbitration *a) {
+        size_t begins[VM_CLASS_RANKS * URGENCY_MAX + 1] = {0};
+
+        for (size_t i = 0; i < a->n; i++)
+                begins[turn_of(&a->figures[i]) + 1]++;
+        for (size_t turn = 1; turn < ELEMENTSOF(begins); turn++)
+                begins[turn] += begins[turn - 1];
+        for (size_t i = 0; i < a->n; i++)
+                a->order[begins[turn_of(&a->figures[i])]++] = (uint32_t) i;
 }
 
 static void tell_level(Arbitration *a, const RoundFindings *findings) {
@@ -108,13 +139,10 @@ static void look_at_host(Arbitration *a) {
                                   : "stalls on memory: only critical VMs in critical need are given more");
 }
 
-void arbitration_run(Arbitration *a, uint64_t now_usec) {
+static void compute(Arbitration *a) {
         VmEnv *env = a->options.env;
         RoundHost host;
 
-        assert(a);
-
-        a->last_usec = a->now_usec = now_usec;
         look_at_host(a);
         host = (RoundHost){
                 .budget_bytes = env->ledger->budget_bytes,
@@ -122,28 +150,118 @@ void arbitration_run(Arbitration *a, uint64_t now_usec) {
                 .pool_bytes = a->options.pool_bytes,
                 .pressed = env->pressed,
         };
-        a->n = 0;
+        env->round = round_run(&host, a->figures, a->n);
+        tell_level(a, &env->round);
+        set_order(a);
+}
+
+static void see(Arbitration *a, size_t i) {
+        if (a->ticks)
+                vm_tick(a->vms[i], a->now_usec);
+        vm_round_see(a->vms[i], a->now_usec, &a->figures[i]);
+}
+
+/* Judging a VM may record and send, but frees none. */
+static void judge(Arbitration *a, size_t i) {
+        size_t which = a->order[i];
+
+        vm_round_take(a->vms[which], &a->figures[which], a->now_usec);
+        vm_round_judge(a->vms[which], a->now_usec);
+}
+
+/* Does some VMs of the phase, or what stands between two phases. */
+static void proceed(Arbitration *a) {
+        for (unsigned i = 0; i < SLICE_LEAST && a->at < a->n; i++, a->at++)
+                if (a->phase == PHASE_SEEING)
+                        see(a, a->at);
+                else
+                        judge(a, a->at);
+        if (a->at < a->n)
+                return;
+        a->at = 0;
+        if (a->phase == PHASE_SEEING) {
+                compute(a);
+                a->phase = PHASE_JUDGING;
+        } else
+                a->phase = PHASE_NONE;
+}
+
+static uint64_t clock_now(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+}
+
+static void begin(Arbitration *a, bool ticks);
+
+/* A slice, and more only if the round is over with it. */
+static void go_on(Arbitration *a) {
+        uint64_t end_usec;
+
+        a->now_usec = clock_now();
+        end_usec = a->now_usec + SLICE_USEC;
+        do
+                proceed(a);
+        while (a->phase != PHASE_NONE && clock_now() < end_usec);
+
+        if (a->phase != PHASE_NONE)
+                (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
+        else if (a->tick_due)
+                begin(a, true);
+        else if (a->wanted)
+                arbitration_soon(a);
+}
+
+static void begin(Arbitration *a, bool ticks) {
+        a->begun_usec = clock_now();
+        a->ticks = ticks;
+        a->tick_due = a->wanted = false;
+        a->n = a->at = 0;
         a->out_of_memory = false;
         (void) sd_event_source_set_enabled(a->timer, SD_EVENT_OFF);
-        a->options.walk(see, a, a->options.userdata);
+        a->options.walk(take_part, a, a->options.userdata);
         /* Half a round would take the rest for nothing: the findings of the last one hold. */
         if (a->out_of_memory)
                 return;
-        env->round = round_run(&host, a->figures, a->n);
-        tell_level(a, &env->round);
-        for (size_t i = 0; i < a->n; i++)
-                vm_round_take(a->vms[i], &a->figures[i], now_usec);
-        judge_all(a);
+        a->phase = PHASE_SEEING;
+        (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
+}
+
+void arbitration_run(Arbitration *a) {
+        assert(a);
+
+        if (a->phase != PHASE_NONE) {
+                a->tick_due = true;
+                return;
+        }
+        begin(a, true);
+        if (a->phase != PHASE_NONE)
+                go_on(a);
+}
+
+void arbitration_abandon(Arbitration *a) {
+        assert(a);
+
+        if (a->phase == PHASE_NONE)
+                return;
+        a->phase = PHASE_NONE;
+        a->tick_due = a->tick_due || a->ticks;
+        (void) sd_event_source_set_enabled(a->slice, SD_EVENT_OFF);
+        arbitration_soon(a);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        uint64_t now_usec;
-        int r;
+        Arbitration *a = userdata;
 
-        r = sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &now_usec);
-        if (r < 0)
-                return r;
-        arbitration_run(userdata, now_usec);
+        begin(a, a->tick_due);
+        if (a->phase != PHASE_NONE)
+                go_on(a);
+        return 0;
+}
+
+static int on_slice(sd_event_source *source, void *userdata) {
+        go_on(userdata);
         return 0;
 }
 
@@ -152,10 +270,14 @@ void arbitration_soon(Arbitration *a) {
 
         assert(a);
 
+        if (a->phase != PHASE_NONE) {
+                a->wanted = true;
+                return;
+        }
         (void) sd_event_source_get_enabled(a->timer, &enabled);
         if (enabled != SD_EVENT_OFF)
                 return;
-        (void) sd_event_source_set_time(a->timer, u64_add(a->last_usec, LEAST_INTERVAL_USEC));
+        (void) sd_event_source_set_time(a->timer, u64_add(a->begun_usec, LEAST_INTERVAL_USEC));
         (void) sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
 }
 
@@ -182,6 +304,13 @@ int arbitration_new(sd_event *event, const ArbitrationOptions *options, Arbitrat
         r = sd_event_source_set_enabled(a->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
+        r = sd_event_add_defer(event, &a->slice, on_slice, a);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(a->slice, "arbitration-slice");
+        r = sd_event_source_set_enabled(a->slice, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(a);
         return 0;
@@ -192,8 +321,10 @@ Arbitration *arbitration_free(Arbitration *a) {
                 return NULL;
 
         (void) sd_event_source_disable_unref(a->timer);
+        (void) sd_event_source_disable_unref(a->slice);
         (void) sd_event_unref(a->event);
         free(a->vms);
+        free(a->order);
         free(a->figures);
         free(a);
         return NULL;

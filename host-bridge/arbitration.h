@@ -26,8 +26,11 @@ int arbitration_new(sd_event *event, const ArbitrationOptions *options, Arbitrat
 Arbitration *arbitration_free(Arbitration *arbitration);
 DEFINE_CLEANUP_FUNC(Arbitration, arbitration_free)
 
-/* The round of each second. */
-void arbitration_run(Arbitration *arbitration, uint64_t now_usec);
+/* The round of each second begins, and with it each VM's vm_tick(); on many VMs it goes on in later turns of the loop. */
+void arbitration_run(Arbitration *arbitration);
+
+/* A VM is about to be freed: the round under way, if there is one, ends here and begins anew. */
+void arbitration_abandon(Arbitration *arbitration);
 
 /* A round as soon as what is pending has been dispatched, but not more often than each 50 ms. */
 void arbitration_soon(Arbitration *arbitration);

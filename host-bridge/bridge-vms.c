@@ -51,6 +51,8 @@ static void drop_vm(Bridge *bridge, VmEntry *entry) {
         tell(bridge, vm_name(entry->vm), false);
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         bridge->walked = NULL;
+        bridge->loose = true;
+        arbitration_abandon(bridge->arbitration);
         fd_store_drop_channel(bridge->fd_store, vm_name(entry->vm));
         HASH_DEL(bridge->vms, entry);
         entry_free(entry);
@@ -85,6 +87,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
         name = vm_name(entry->vm);
         HASH_ADD_KEYPTR(hh, bridge->vms, name, strlen(name), entry);
+        bridge->loose = true;
         bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
@@ -129,7 +132,6 @@ void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
         }
         HASH_SORT(bridge->vms, compare_entries);
         bridge->walked = NULL;
-        bridge->loose = true;
 }
 
 void bridge_walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata) {

@@ -80,9 +80,7 @@ static void on_domains(const DiscoveredVm *domains, size_t n, void *userdata) {
 static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         Bridge *bridge = userdata;
 
-        for (VmEntry *entry = bridge->vms; entry; entry = entry->hh.next)
-                vm_tick(entry->vm, now_usec);
-        arbitration_run(bridge->arbitration, now_usec);
+        arbitration_run(bridge->arbitration);
         if (slow) {
                 if (bridge->loose)
                         forget_start();
