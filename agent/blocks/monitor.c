@@ -166,6 +166,11 @@ BlockMonitor *block_monitor_free(BlockMonitor *monitor) {
         return NULL;
 }
 
+void block_monitor_pause(BlockMonitor *monitor, bool paused) {
+        assert(monitor);
+        (void) sd_event_source_set_enabled(monitor->source, paused ? SD_EVENT_OFF : SD_EVENT_ON);
+}
+
 BlockMonitorSource block_monitor_source(const BlockMonitor *monitor) {
         assert(monitor);
         return monitor->kind;

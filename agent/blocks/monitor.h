@@ -3,6 +3,7 @@
 
 /* Hints of the kernel that a memory block has come, gone or changed. Hints only: sysfs is the truth. */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -33,6 +34,10 @@ typedef void (*BlockMonitorHandler)(BlockHint hint, uint64_t number, void *userd
 /* Returns 0 or -errno. */
 int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource source, uint64_t buffer_bytes,
                       BlockMonitorHandler handler, void *userdata, BlockMonitor **ret);
+
+/* No events are read, nor wake anybody, until it goes on; they wait. */
+void block_monitor_pause(BlockMonitor *monitor, bool paused);
+
 BlockMonitor *block_monitor_free(BlockMonitor *monitor);
 DEFINE_CLEANUP_FUNC(BlockMonitor, block_monitor_free)
 
