@@ -171,9 +171,39 @@ static int open_libvirt(Bridge *bridge, const BridgeConfig *config) {
                            on_domains, bridge, &bridge->domains);
 }
 
+static int begin_rounds(Bridge *bridge, const BridgeConfig *config) {
+        int r;
+
+        r = arbitration_new(bridge->env.event,
+                            &(ArbitrationOptions){
+                                    .env = &bridge->env,
+                                    .pool_bytes = config->pool_bytes,
+                                    .walk = bridge_walk_vms,
+                                    .userdata = bridge,
+                            },
+                            &bridge->arbitration);
+        return r < 0 ? r : rounds_new(bridge->env.event, on_round, bridge, &bridge->rounds);
+}
+
+static int look_for_vms(Bridge *bridge, const BridgeOptions *options) {
+        char vms_dir[4096];
+        int r;
+
+        (void) snprintf(vms_dir, sizeof(vms_dir), "%s/vms", options->runtime_dir);
+        r = discovery_new(bridge->env.event,
+                          &(DiscoveryOptions){
+                                  .root = options->root,
+                                  .vms_dir = vms_dir,
+                                  .policy_dir = options->policy_dir,
+                                  .defaults = {.mode = (VmMode) options->config.mode,
+                                               .adopt = options->adopt},
+                          },
+                          bridge_take_vms, bridge, &bridge->discovery);
+        return r < 0 ? r : open_libvirt(bridge, &options->config);
+}
+
 int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
-        char vms_dir[4096];
         int r;
 
         assert(event);
@@ -195,39 +225,12 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge_fill_snapshots(bridge);
         bridge_fill_control(bridge);
         r = read_budget(options->root, &options->config, &bridge->ledger.budget_bytes);
-        if (r < 0)
-                return r;
-        r = record_new(RECORD_CAPACITY, &bridge->record);
-        if (r < 0)
-                return r;
-        r = arbitration_new(event,
-                            &(ArbitrationOptions){
-                                    .env = &bridge->env,
-                                    .pool_bytes = options->config.pool_bytes,
-                                    .walk = bridge_walk_vms,
-                                    .userdata = bridge,
-                            },
-                            &bridge->arbitration);
-        if (r < 0)
-                return r;
-        r = rounds_new(event, on_round, bridge, &bridge->rounds);
-        if (r < 0)
-                return r;
-
-        (void) snprintf(vms_dir, sizeof(vms_dir), "%s/vms", options->runtime_dir);
-        r = discovery_new(event,
-                          &(DiscoveryOptions){
-                                  .root = options->root,
-                                  .vms_dir = vms_dir,
-                                  .policy_dir = options->policy_dir,
-                                  .defaults = {.mode = (VmMode) options->config.mode,
-                                               .adopt = options->adopt},
-                          },
-                          bridge_take_vms, bridge, &bridge->discovery);
-        if (r < 0)
-                return r;
-
-        r = open_libvirt(bridge, &options->config);
+        if (r >= 0)
+                r = record_new(RECORD_CAPACITY, &bridge->record);
+        if (r >= 0)
+                r = begin_rounds(bridge, &options->config);
+        if (r >= 0)
+                r = look_for_vms(bridge, options);
         if (r < 0)
                 return r;
 

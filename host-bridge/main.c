@@ -202,11 +202,28 @@ static const char *system_bus_path(const Setup *setup) {
         return path;
 }
 
+static int open_surfaces(sd_event *event, const Setup *setup, FdStore *fd_store, const Bridge *bridge,
+                         Surfaces **ret) {
+        char socket_path[4096], audit[4096];
+
+        (void) snprintf(socket_path, sizeof(socket_path), "%s/" CONTROL_SOCKET, setup->options.runtime_dir);
+        return surfaces_new(event,
+                            &(SurfacesOptions){
+                                    .socket_path = socket_path,
+                                    .system_bus = system_bus_path(setup),
+                                    .metrics_listen = setup->config.metrics_listen,
+                                    .metrics_fd = fd_store_take_metrics(fd_store),
+                                    .audit_path = audit_path(setup, audit, sizeof(audit)),
+                                    .config = {&bridge_config_table, &setup->config, setup->origins},
+                                    .control = bridge_control(bridge),
+                            },
+                            bridge_snapshots(bridge), bridge_record(bridge), ret);
+}
+
 static int serve(sd_event *event, Setup *setup) {
         _cleanup_(fd_store_freep) FdStore *fd_store = NULL;
         _cleanup_(bridge_freep) Bridge *bridge = NULL;
         _cleanup_(surfaces_freep) Surfaces *surfaces = NULL;
-        char socket_path[4096], audit[4096];
         Running running = {.setup = setup};
         int r;
 
@@ -226,18 +243,7 @@ static int serve(sd_event *event, Setup *setup) {
                        &bridge);
         if (r < 0)
                 return log_error_errno(r, "Could not set up: %m");
-        (void) snprintf(socket_path, sizeof(socket_path), "%s/" CONTROL_SOCKET, setup->options.runtime_dir);
-        r = surfaces_new(event,
-                         &(SurfacesOptions){
-                                 .socket_path = socket_path,
-                                 .system_bus = system_bus_path(setup),
-                                 .metrics_listen = setup->config.metrics_listen,
-                                 .metrics_fd = fd_store_take_metrics(fd_store),
-                                 .audit_path = audit_path(setup, audit, sizeof(audit)),
-                                 .config = {&bridge_config_table, &setup->config, setup->origins},
-                                 .control = bridge_control(bridge),
-                         },
-                         bridge_snapshots(bridge), bridge_record(bridge), &surfaces);
+        r = open_surfaces(event, setup, fd_store, bridge, &surfaces);
         if (r < 0)
                 return r;
         bridge_watch_vms(bridge, surfaces_tell_vm, surfaces);
