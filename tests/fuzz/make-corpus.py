@@ -20,6 +20,7 @@ sys.path.insert(0, str(HERE))
 
 import corpus_config  # noqa: E402
 import corpus_frame  # noqa: E402
+import corpus_libvirt  # noqa: E402
 import corpus_procfs  # noqa: E402
 import corpus_qmp  # noqa: E402
 import corpus_session  # noqa: E402
@@ -28,6 +29,7 @@ import corpus_wire  # noqa: E402
 CORPORA = {
     "config": corpus_config.cases,
     "frame": corpus_frame.cases,
+    "libvirt": corpus_libvirt.cases,
     "meminfo": corpus_procfs.meminfo,
     "psi": corpus_procfs.psi,
     "qmp": corpus_qmp.cases,

@@ -209,6 +209,7 @@ static void test_bad_shapes(void **state) {
                 "",
                 "no XML",
                 "<domain/>",
+                "<!DOCTYPE domain [<!ENTITY a 'x'>]>" HEAD "<memory unit='KiB'>524288</memory></domain>",
                 "<domain><name>a</name></domain>",
                 HEAD "</domain>",
                 HEAD "<memory>1</memory></domain>",
