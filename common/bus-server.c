@@ -6,22 +6,30 @@
  * A client is whoever may open the socket (0600, and the kernel's peer credentials are checked by sd-bus' EXTERNAL
  * authentication). The number of clients is bounded, and so is what waits for each: a program that leaks connections
  * or does not read costs itself an answer, and not the daemon its descriptors or its memory.
+ *
+ * Where the daemon's descriptors are used up, one that is kept back serves the next client, who may be somebody who wants to
+ * know why. After that nobody is taken in for a while: a client who waits would wake the loop again at once, for ever.
  */
 
 #include "common/bus-server.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-id128.h>
+#include <time.h>
 
 #include "common/log.h"
+#include "common/units.h"
 
 #define BUS_SERVER_CLIENTS_MAX 32U
 #define BUS_SERVER_QUEUE_MAX   64U /* messages that wait for one client */
+#define BUS_SERVER_PAUSE_USEC  (200 * USEC_PER_MSEC)
 
 typedef struct Client {
         BusServer *owner;
@@ -32,7 +40,8 @@ typedef struct Client {
 struct BusServer {
         BusObject object;
         sd_event *event;
-        sd_event_source *listen_source;
+        sd_event_source *listen_source, *resume_source;
+        int kept; /* a descriptor for when there is no other */
         char *path;
         Client clients[BUS_SERVER_CLIENTS_MAX];
 };
@@ -85,14 +94,52 @@ static int client_start(Client *client, int fd) {
         return r < 0 ? r : 0;
 }
 
+static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
+        BusServer *server = userdata;
+
+        (void) sd_event_source_set_enabled(server->listen_source, SD_EVENT_ON);
+        return 0;
+}
+
+static void pause_listening(BusServer *server) {
+        (void) sd_event_source_set_enabled(server->listen_source, SD_EVENT_OFF);
+        (void) sd_event_source_set_time_relative(server->resume_source, BUS_SERVER_PAUSE_USEC);
+        (void) sd_event_source_set_enabled(server->resume_source, SD_EVENT_ONESHOT);
+}
+
+static bool is_out_of_descriptors(int error) {
+        return error == EMFILE || error == ENFILE;
+}
+
+static void keep_one_back(BusServer *server) {
+        if (server->kept < 0)
+                server->kept = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* -errno where there is nobody, or no descriptor for him. */
+static int accept_client(BusServer *server, int fd) {
+        int accepted;
+
+        keep_one_back(server);
+        accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (accepted < 0 && is_out_of_descriptors(errno) && server->kept >= 0) {
+                server->kept = safe_close(server->kept);
+                accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        }
+        return accepted < 0 ? -errno : accepted;
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         _cleanup_close_ int accepted = -EBADF;
         BusServer *server = userdata;
         int r;
 
-        accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (accepted < 0)
-                return 0; /* the client has left again, or we are out of descriptors: it will retry */
+        accepted = accept_client(server, fd);
+        if (accepted < 0) {
+                if (is_out_of_descriptors(-accepted))
+                        pause_listening(server);
+                return 0; /* else the client has left again */
+        }
         for (size_t i = 0; i < BUS_SERVER_CLIENTS_MAX; i++) {
                 Client *client = server->clients + i;
 
@@ -151,7 +198,13 @@ static int bus_server_listen(BusServer *server) {
                 return r;
         (void) TAKE_FD(fd);
         (void) sd_event_source_set_description(server->listen_source, "bus-server");
-        return 0;
+        r = sd_event_add_time_relative(server->event, &server->resume_source, CLOCK_MONOTONIC, 0,
+                                       USEC_PER_MSEC, on_resume, server);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(server->resume_source, "bus-server-resume");
+        keep_one_back(server);
+        return sd_event_source_set_enabled(server->resume_source, SD_EVENT_OFF);
 }
 
 int bus_server_new(sd_event *event, const char *socket_path, const BusObject *object, BusServer **ret) {
@@ -166,6 +219,7 @@ int bus_server_new(sd_event *event, const char *socket_path, const BusObject *ob
         server = calloc(1, sizeof(*server));
         if (!server)
                 return -ENOMEM;
+        server->kept = -EBADF;
         server->object = *object;
         server->event = sd_event_ref(event);
         server->path = strdup(socket_path);
@@ -188,6 +242,8 @@ BusServer *bus_server_free(BusServer *server) {
         if (server->listen_source)
                 (void) unlink(server->path);
         server->listen_source = sd_event_source_disable_unref(server->listen_source);
+        server->resume_source = sd_event_source_disable_unref(server->resume_source);
+        server->kept = safe_close(server->kept);
         free(server->path);
         server->event = sd_event_unref(server->event);
         free(server);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 from qmp_peer import MIB, QmpPeer
@@ -115,12 +116,22 @@ def test_event_storm(world: World) -> None:
 
 
 def test_wrong_ids(world: World) -> None:
+    """Errors for somebody else, before each answer: while a command of ours is open, and for one answered before."""
     vm = world.add("a")
     world.start().wait_managed()
-    for n in (0, 1, 999999, 2**62):
-        vm.qmp.send_raw(json.dumps({"return": {"running": False}, "id": n}).encode() + b"\r\n")
+
+    def answer(request: dict[str, Any]) -> None:
+        for wrong in (None, 0, 1, request["id"] - 1, request["id"] + 1_000_000, 2**62, str(request["id"])):
+            vm.qmp.send_raw(json.dumps({"error": {"class": "GenericError", "desc": "not yours"}, "id": wrong}).encode()
+                            + b"\r\n")
+        original(request)
+
+    original = vm.qmp._command
+    vm.qmp._command = answer  # type: ignore[method-assign]
     vm.agent.alarm(128 * MIB)
     assert world.wait_closed("a")["result"] == "done"
+    assert world.status("a")["size_bytes"] == 640 * MIB and world.status("a")["state"] == "managed"
+    assert "not yours" not in world.log.read_text() and vm.qmp.connections == 1
 
 
 def test_closed_between_reserve_and_confirm(world: World) -> None:
