@@ -81,6 +81,11 @@ void agent_on_range(const BlockRangeResult *result, void *userdata) {
                 log_info("Range %" PRIu64 " is %s: %" PRIu64 " MiB", command->id, what, result->bytes / MIB);
 
         agent_sample(agent); /* what was taken is confirmed before the command is */
+        if (!command->back && result->error > 0) {
+                /* Else the host would see a shrink in flight until the watch over it lapses, 6 s later. */
+                shrinker_range_failed(agent->shrinker, command->id);
+                agent_report_now(agent);
+        }
         if (orphaned) {
                 if (!command->back && result->error == 0)
                         agent_bring_back(agent, command);

@@ -228,6 +228,11 @@ RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t byt
         return shrink_check_range(&shrinker->config, &shrinker->state, id, bytes, now, demand);
 }
 
+void shrinker_range_failed(Shrinker *shrinker, uint64_t id) {
+        assert(shrinker);
+        shrink_range_failed(&shrinker->state, id);
+}
+
 void shrinker_configure(Shrinker *shrinker, const ShrinkConfig *config) {
         assert(shrinker);
         assert(config);

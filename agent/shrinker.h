@@ -51,6 +51,9 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
 RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t bytes, const Snapshot *now,
                                    const Demand *demand);
 
+/* The range of id did not go offline: its step is over, and not watched any longer. */
+void shrinker_range_failed(Shrinker *shrinker, uint64_t id);
+
 /* The session is lost: ends the conversation without a word. */
 void shrinker_reset(Shrinker *shrinker);
 

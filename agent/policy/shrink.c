@@ -274,6 +274,11 @@ RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state,
         return check_bytes(bytes, now, demand, margin);
 }
 
+void shrink_range_failed(ShrinkState *state, uint64_t id) {
+        if (state->open && state->offered && state->ask.id == id)
+                shrink_close_resize(state);
+}
+
 void shrink_reset(ShrinkState *state) {
         uint64_t held_until_usec = state->held_until_usec, settled_usec = state->settled_usec;
         uint64_t last_usable_bytes = state->last_usable_bytes;

@@ -132,5 +132,8 @@ bool shrink_probe_is_over(const ShrinkState *state, uint64_t now_usec);
 RefusalReason shrink_check_range(const ShrinkConfig *config, ShrinkState *state, uint64_t id, uint64_t bytes,
                                  const Snapshot *now, const Demand *demand);
 
+/* The range of the resize id did not go offline: nothing of its open step will be taken. */
+void shrink_range_failed(ShrinkState *state, uint64_t id);
+
 /* Ends the conversation without a word: session lost. */
 void shrink_reset(ShrinkState *state);

@@ -60,6 +60,20 @@ def test_the_bytes_of_a_shrink_by_range_are_confirmed(guest):
     assert (confirm.id, confirm.step) == (9, 1)
 
 
+def test_a_dimm_that_does_not_go_ends_its_step_at_once(guest):
+    start(guest, free=600 * MIB)
+    guest.bridge.send("shrink_request", id=9, step=1, bytes=2 * BLOCK, remaining_bytes=2 * BLOCK, last=True,
+                      deadline_usec=guest.bridge.now_usec() + 3_000_000)
+    assert guest.bridge.wait("shrink_offer").offered_bytes == 2 * BLOCK
+    stuck = guest.machine.path / "sys/devices/system/memory/memory64/state"
+    stuck.unlink()
+    stuck.symlink_to("/dev/full")  # takes no word
+    assert ask(guest, "offline_range").outcome == pb.COMMAND_FAILED
+    assert state(guest, 65)[:6] == "online"
+    mark = guest.bridge.mark()
+    guest.bridge.wait("report", since=mark, seconds=1, accept=lambda r: r.interval_usec == guest.bridge.interval_usec)
+
+
 @pytest.mark.parametrize("machine, place, reason", [
     ({"available": 300 * MIB}, DIMM, pb.REFUSAL_FLOOR),
     ({"total": 400 * MIB, "available": 300 * MIB}, DIMM, pb.REFUSAL_FLOOR),
