@@ -3,15 +3,14 @@
 /*
  * The loop around the onliner: kernel events, a slow timer that trusts none of them, retries, a source of low
  * priority that does the work in turns, and the thread that writes. It listens before it looks, so that nothing
- * falls between.
+ * falls between. A range that the host names is in service-range.c.
  */
 
 #include "agent/blocks/service.h"
 
 #include <assert.h>
 
-#include "agent/blocks/onliner.h"
-#include "agent/blocks/writer.h"
+#include "agent/blocks/service-internal.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -29,40 +28,14 @@
 /* Samples and the port go first. */
 #define WORK_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
-typedef enum RangeState {
-        RANGE_NONE,
-        RANGE_DUE, /* as soon as the batch under way has ended */
-        RANGE_RUNNING,
-} RangeState;
-
-struct BlockService {
-        sd_event *event; /* referenced */
-        BlockOnliner onliner;
-        BlockWriter *writer;
-        BlockMonitor *monitor; /* NULL without kernel events */
-        int uevents_error;
-        sd_event_source *work; /* on while blocks are to be looked at */
-        sd_event_source *timer;
-        uint64_t rescan_usec, rescan_at_usec;
-        uint64_t wave_at_usec,
-                wave_ends_usec; /* when to look at what the kernel onlines; USEC_INFINITY = no wave */
-        bool started;
-
-        BlockRangeHandler range_handler;
-        void *userdata; /* borrowed */
-        RangeState range_state;
-        BlockRangeCommand range;
-        OfflineRange range_blocks;
-};
-
-static uint64_t now_usec(const BlockService *service) {
+uint64_t block_service_now(const BlockService *service) {
         uint64_t usec = 0;
 
         (void) sd_event_now(service->event, CLOCK_MONOTONIC, &usec); /* fails only for a wrong clock */
         return usec;
 }
 
-static void wake(BlockService *service) {
+void block_service_wake(BlockService *service) {
         if (service->started)
                 (void) sd_event_source_set_enabled(service->work, SD_EVENT_ON);
 }
@@ -77,12 +50,12 @@ static void arm_timer(BlockService *service) {
 }
 
 static void wake_after_wave(BlockService *service) {
-        uint64_t now = now_usec(service);
+        uint64_t now = block_service_now(service);
 
         if (service->wave_ends_usec == USEC_INFINITY)
                 service->wave_ends_usec = u64_add(now, WAVE_MOST_USEC);
         if (!service->started || now >= service->wave_ends_usec || service->range_state != RANGE_NONE) {
-                wake(service);
+                block_service_wake(service);
                 return;
         }
         service->wave_at_usec = u64_min(u64_add(now, WAVE_SLICE_USEC), service->wave_ends_usec);
@@ -92,51 +65,16 @@ static void wake_after_wave(BlockService *service) {
         arm_timer(service);
 }
 
-static void end_range(BlockService *service, int error, uint64_t bytes) {
-        BlockRangeResult result = {.command = service->range, .error = error, .bytes = bytes};
-
-        service->range_state = RANGE_NONE;
-        service->range_handler(&result, service->userdata);
-}
-
-/* Chosen anew: the batch that it had to wait for may have moved some of its blocks. */
-static void begin_range(BlockService *service) {
-        const BlockRangeCommand *range = &service->range;
-        size_t n;
-
-        if (block_onliner_select(&service->onliner, &service->range_blocks, range->back,
-                                 block_writer_range(service->writer), &n) != REFUSAL_NONE) {
-                end_range(service, ENOENT, 0);
-                return;
-        }
-        service->range_state = RANGE_RUNNING;
-        block_writer_start_range(service->writer, n, range->back,
-                                 u64_min(range->deadline_usec, now_usec(service) + OFFLINE_MOST_USEC));
-}
-
-static void on_ranged(const OfflineRun *run, void *userdata) {
-        BlockService *service = userdata;
-        bool back = service->range.back;
-        size_t n = back ? offline_count(run, OFFLINE_RESTORED)
-                        : offline_count(run, OFFLINE_TAKEN) + offline_count(run, OFFLINE_LOST);
-
-        block_onliner_settle(&service->onliner, &service->range_blocks, back, run);
-        wake(service);
-        end_range(service, run->error, u64_mul(n, service->onliner.survey.block_size_bytes));
-}
-
 static int on_work(sd_event_source *source, void *userdata) {
         BlockService *service = userdata;
         BlockBatch batch;
 
-        if (service->range_state == RANGE_DUE && !block_writer_is_busy(service->writer))
-                begin_range(service);
-        if (service->range_state != RANGE_NONE) { /* its end wakes us */
+        if (block_service_range_turn(service)) { /* its end wakes us */
                 (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 return 0;
         }
 
-        switch (block_onliner_turn(&service->onliner, now_usec(service), &batch)) {
+        switch (block_onliner_turn(&service->onliner, block_service_now(service), &batch)) {
         case BLOCK_TURN_MORE:
                 return 0;
         case BLOCK_TURN_WRITE:
@@ -160,30 +98,31 @@ static int on_work(sd_event_source *source, void *userdata) {
 static void on_written(const BlockBatch *batch, void *userdata) {
         BlockService *service = userdata;
 
-        block_onliner_written(&service->onliner, batch, now_usec(service));
-        wake(service);
+        block_onliner_written(&service->onliner, batch, block_service_now(service));
+        block_service_wake(service);
 }
 
-static const BlockWriterHandlers writer_handlers = {.written = on_written, .ranged = on_ranged};
+static const BlockWriterHandlers writer_handlers = {.written = on_written, .ranged = block_service_ranged};
 
 static void rescan(BlockService *service) {
         int r;
 
-        r = block_onliner_rescan(&service->onliner, now_usec(service));
+        r = block_onliner_rescan(&service->onliner, block_service_now(service));
         if (r < 0)
                 (void) log_warning_errno(r, "Cannot list memory blocks, trying again later: %m");
-        service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
+        service->rescan_at_usec = u64_add(block_service_now(service), service->rescan_usec);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         BlockService *service = userdata;
 
-        if (service->rescan_at_usec <= now_usec(service))
+        if (service->rescan_at_usec <= block_service_now(service))
                 rescan(service);
         if (service->wave_at_usec < USEC_INFINITY && service->monitor)
                 block_monitor_pause(service->monitor, false);
         service->wave_at_usec = USEC_INFINITY;
-        wake(service); /* behind events that have come: they may begin another slice; arms the timer again when done */
+        block_service_wake(
+                service); /* behind events that have come: they may begin another slice; arms the timer again when done */
         return 0;
 }
 
@@ -193,7 +132,7 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
 
         switch (hint) {
         case BLOCK_HINT_BLOCK:
-                r = block_onliner_hint(&service->onliner, number, now_usec(service));
+                r = block_onliner_hint(&service->onliner, number, block_service_now(service));
                 if (r < 0) { /* the slow timer will find it */
                         (void) log_debug_errno(r, "Cannot look at memory%llu: %m",
                                                (unsigned long long) number);
@@ -210,7 +149,7 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
         case BLOCK_HINT_MAX:
                 assert(false);
         }
-        wake(service);
+        block_service_wake(service);
 }
 
 static int add_sources(BlockService *service) {
@@ -266,12 +205,13 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         if (r < 0)
                 service->uevents_error = -r;
 
-        r = block_onliner_init(&service->onliner, root, config, handler, userdata, now_usec(service));
+        r = block_onliner_init(&service->onliner, root, config, handler, userdata,
+                               block_service_now(service));
         if (r < 0)
                 return r;
         block_onliner_foresee(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
-        service->rescan_at_usec = u64_add(now_usec(service), service->rescan_usec);
+        service->rescan_at_usec = u64_add(block_service_now(service), service->rescan_usec);
 
         r = add_sources(service);
         if (r < 0)
@@ -286,7 +226,7 @@ void block_service_start(BlockService *service) {
 
         block_onliner_take_charge(&service->onliner);
         service->started = true;
-        wake(service); /* for what was offline before */
+        block_service_wake(service); /* for what was offline before */
 }
 
 BlockService *block_service_free(BlockService *service) {
@@ -312,72 +252,13 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
                 block_onliner_take_charge(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
         rescan(service); /* what was left offline may now be wanted */
-        wake(service);
+        block_service_wake(service);
 }
 
 void block_service_want_kernel_zone(BlockService *service, bool wanted) {
         assert(service);
         service->onliner.survey.kernel_wanted = wanted;
         kernel_onliner_want_kernel_zone(&service->onliner.kernel, wanted);
-}
-
-RefusalReason block_service_check_range(BlockService *service, const BlockRangeCommand *command,
-                                        uint64_t *ret_bytes) {
-        uint64_t block_size_bytes;
-        RefusalReason reason;
-        OfflineRange range;
-        size_t n;
-
-        assert(service);
-        assert(command);
-        assert(ret_bytes);
-
-        if (service->range_state != RANGE_NONE)
-                return REFUSAL_UNSETTLED;
-        block_size_bytes = service->onliner.survey.block_size_bytes;
-        if (!offline_range(command->address, command->bytes, block_size_bytes, &range))
-                return REFUSAL_INVALID;
-        reason = block_onliner_select(&service->onliner, &range, command->back,
-                                      block_writer_range(service->writer), &n);
-        if (reason == REFUSAL_NONE)
-                *ret_bytes = u64_mul(n, block_size_bytes);
-        return reason;
-}
-
-void block_service_start_range(BlockService *service, const BlockRangeCommand *command) {
-        bool valid;
-
-        assert(service);
-        assert(command);
-        assert(service->range_state == RANGE_NONE);
-
-        valid = offline_range(command->address, command->bytes, service->onliner.survey.block_size_bytes,
-                              &service->range_blocks);
-        assert(valid);
-        (void) valid;
-        service->range = *command;
-        service->range_state = RANGE_DUE;
-        wake(service);
-}
-
-void block_service_cancel_range(BlockService *service) {
-        assert(service);
-
-        service->range.deadline_usec = 0; /* if it has not begun */
-        if (service->range_state == RANGE_RUNNING)
-                block_writer_cancel_range(service->writer);
-}
-
-bool block_service_is_ranging(const BlockService *service) {
-        assert(service);
-        return service->range_state != RANGE_NONE;
-}
-
-uint64_t block_service_offlining_bytes(const BlockService *service) {
-        assert(service);
-        return service->range_state == RANGE_RUNNING && !service->range.back
-                       ? service->onliner.survey.block_size_bytes
-                       : 0;
 }
 
 uint64_t block_service_block_size_bytes(const BlockService *service) {
