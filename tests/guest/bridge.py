@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.guest import process
+from tests.guest.manager import Manager
 from tests.guest.wait import wait_for
 
 
@@ -77,10 +79,15 @@ class Bridge:
         self._command += ["--config", config] if config else []
         self._command += arguments
         self._process: subprocess.Popen[bytes] | None = None
+        self.manager: Manager | None = None  # keeps its channels
 
     def start(self, timeout: float = 10.0) -> Bridge:
         """Start it and wait until it answers."""
-        self._process = process.start(self._command, self.log)
+        if self.manager:
+            self._process = process.start([*self.manager.launcher(), *self._command], self.log,
+                                          {**os.environ, **self.manager.environment()}, self.manager.fds)
+        else:
+            self._process = process.start(self._command, self.log)
         deadline = time.monotonic() + timeout
         while True:
             try:

@@ -22,11 +22,12 @@ def _die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def start(command: Sequence[str | Path], log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str | Path], log: Path, env: dict[str, str] | None = None,
+          fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a child whose stdout and stderr go to the end of `log`."""
     with open(log, "ab") as output:
         child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
-                                 stderr=output, start_new_session=True, env=env,
+                                 stderr=output, start_new_session=True, env=env, pass_fds=fds,
                                  preexec_fn=_die_with_parent)
     _running.append(child)
     return child

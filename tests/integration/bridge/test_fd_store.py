@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from agent_peer import AgentPeer
 from qmp_peer import MIB
-from systemd_peer import Manager
 from world import Vm, World
+
+from tests.guest.manager import Manager
 
 
 @pytest.fixture
