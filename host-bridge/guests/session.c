@@ -34,7 +34,9 @@ const SessionOptions session_defaults = {
         .hello_interval_usec = USEC_PER_SEC,
         .retry_min_usec = 100 * USEC_PER_MSEC,
         .retry_max_usec = 5 * USEC_PER_SEC,
-        .messages_per_sec = 500,
+        /* An agent looks 50 times a second at most. 500 let a hundred that flood take most of a core. */
+        .messages_per_sec = 100,
+        .messages_burst = 1000,
         .bytes_per_sec = 256 * KIB,
 };
 
@@ -225,7 +227,7 @@ int session_new(sd_event *event, const char *path, const SessionOptions *options
                 .adopted_fd = -EBADF,
                 .retry_usec = options->retry_min_usec,
                 .handshake_usec = options->handshake_timeout_usec,
-                .messages = token_bucket(options->messages_per_sec, options->messages_per_sec * 2),
+                .messages = token_bucket(options->messages_per_sec, options->messages_burst),
                 .bytes = token_bucket(options->bytes_per_sec, options->bytes_per_sec * 2),
                 .handler = handler,
                 .userdata = userdata,

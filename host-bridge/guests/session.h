@@ -24,7 +24,8 @@ typedef struct SessionOptions {
         uint64_t hello_interval_usec;   /* least time between two accepted Hellos; default 1 s */
         uint64_t retry_min_usec;        /* wait after a loss, doubles; default 100 ms */
         uint64_t retry_max_usec;        /* default 5 s */
-        uint64_t messages_per_sec;      /* of one guest, bursts of twice that; default 500 */
+        uint64_t messages_per_sec;      /* of one guest, for long; default 100 */
+        uint64_t messages_burst;        /* more than that, as when all blocks of a DIMM come; default 1000 */
         uint64_t bytes_per_sec;         /* of one guest, bursts of twice that; default 256 KiB */
 } SessionOptions;
 

@@ -106,6 +106,7 @@ static const SessionOptions quick = {
         .retry_min_usec = 5 * USEC_PER_MSEC,
         .retry_max_usec = 20 * USEC_PER_MSEC,
         .messages_per_sec = 1000,
+        .messages_burst = 2000,
         .bytes_per_sec = MIB,
 };
 
