@@ -74,10 +74,12 @@ static int bench_on_timer(sd_event_source *source, uint64_t usec, void *userdata
  */
 static int bench_take_timer(Bench *bench) {
         Agent *agent = bench->agent;
+        /* sd-event waits for the end of what it is given: back to back is without a pause, paced is as the agent's own. */
+        uint64_t accuracy_usec = bench->pause_usec > 0 ? USEC_PER_MSEC : 1;
         int r;
 
         agent->sample_timer = sd_event_source_disable_unref(agent->sample_timer);
-        r = sd_event_add_time(agent->event, &agent->sample_timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
+        r = sd_event_add_time(agent->event, &agent->sample_timer, CLOCK_MONOTONIC, 0, accuracy_usec,
                               bench_on_timer, bench);
         return r < 0 ? r : sd_event_source_set_priority(agent->sample_timer, SD_EVENT_PRIORITY_IDLE);
 }
