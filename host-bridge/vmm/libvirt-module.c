@@ -22,6 +22,7 @@
 #include "common/macro.h"
 #include "host-bridge/vmm/dimm-name.h"
 #include "host-bridge/vmm/libvirt-domain.h"
+#include "host-bridge/vmm/libvirt-events.h"
 
 /* A libvirtd that answers nothing at all is given up after 15 s; the bridge's own deadlines are shorter. */
 #define KEEPALIVE_SEC   5
@@ -29,19 +30,9 @@
 
 extern const LibvirtApi memtide_libvirt_api;
 
-/* Where events go. Each registered callback holds it, since libvirt may deliver one while it is taken away. */
-typedef struct Sink {
-        pthread_mutex_t mutex;
-        unsigned n_refs;
-        LibvirtEventHandler handler; /* NULL: nobody listens any more */
-        void *userdata;
-} Sink;
-
 struct LibvirtConnection {
         virConnectPtr libvirt;
-        Sink *sink;
-        int callbacks[16];
-        unsigned n_callbacks;
+        LibvirtEvents events;
 };
 
 /* -- errors ---------------------------------------------------------------------------------------- */
@@ -77,142 +68,7 @@ static void ignore_error(void *userdata, virErrorPtr error) {
         /* It is in the caller's hands already; libvirt would print it to stderr. */
 }
 
-/* -- events ---------------------------------------------------------------------------------------- */
-
-static void sink_unref(void *userdata) {
-        Sink *sink = userdata;
-        bool last;
-
-        (void) pthread_mutex_lock(&sink->mutex);
-        last = --sink->n_refs == 0;
-        (void) pthread_mutex_unlock(&sink->mutex);
-        if (!last)
-                return;
-        (void) pthread_mutex_destroy(&sink->mutex);
-        free(sink);
-}
-
-static void sink_ref(Sink *sink) {
-        (void) pthread_mutex_lock(&sink->mutex);
-        sink->n_refs++;
-        (void) pthread_mutex_unlock(&sink->mutex);
-}
-
-static void tell_event(Sink *sink, LibvirtEvent event, virDomainPtr domain) {
-        if (domain && virDomainGetUUIDString(domain, event.uuid) < 0)
-                return;
-        (void) pthread_mutex_lock(&sink->mutex);
-        if (sink->handler)
-                sink->handler(&event, sink->userdata);
-        (void) pthread_mutex_unlock(&sink->mutex);
-}
-
-static void tell(Sink *sink, LibvirtEventKind kind, virDomainPtr domain) {
-        tell_event(sink, (LibvirtEvent){.kind = kind}, domain);
-}
-
-static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
-                        void *userdata) {
-        switch (event) {
-
-        case VIR_DOMAIN_EVENT_SUSPENDED:
-        case VIR_DOMAIN_EVENT_PMSUSPENDED:
-                tell(userdata, LIBVIRT_PAUSED, domain);
-                return 0;
-
-        case VIR_DOMAIN_EVENT_RESUMED:
-                tell(userdata, LIBVIRT_RESUMED, domain);
-                return 0;
-
-        case VIR_DOMAIN_EVENT_SHUTDOWN:
-                tell(userdata, LIBVIRT_SHUTDOWN, domain);
-                return 0;
-
-        default: /* libvirt's: started, stopped, defined, and what is still to come */
-                tell(userdata, LIBVIRT_DOMAINS, domain);
-                return 0;
-        }
-}
-
-static void on_reboot(virConnectPtr connection, virDomainPtr domain, void *userdata) {
-        tell(userdata, LIBVIRT_RESET, domain);
-}
-
-static void on_balloon(virConnectPtr connection, virDomainPtr domain, unsigned long long kib,
-                       void *userdata) {
-        tell(userdata, LIBVIRT_SIZE, domain);
-}
-
-static void on_device(virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
-        tell(userdata, LIBVIRT_SIZE, domain);
-}
-
-static void on_device_kept(virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
-        LibvirtEvent event = {.kind = LIBVIRT_DIMM_KEPT, .dimm = MEMORY_MODEL_DIMMS_MAX};
-
-        if (strncmp(alias, LIBVIRT_ALIAS_PREFIX, STRLEN(LIBVIRT_ALIAS_PREFIX)) == 0)
-                event.dimm = dimm_name_number(alias + STRLEN(LIBVIRT_ALIAS_PREFIX));
-        if (event.dimm == MEMORY_MODEL_DIMMS_MAX)
-                event.kind = LIBVIRT_SIZE;
-        tell_event(userdata, event, domain);
-}
-
-static void on_device_size(virConnectPtr connection, virDomainPtr domain, const char *alias,
-                           unsigned long long kib, void *userdata) {
-        tell(userdata, LIBVIRT_SIZE, domain);
-}
-
-static void on_metadata(virConnectPtr connection, virDomainPtr domain, int type, const char *uri,
-                        void *userdata) {
-        tell(userdata, LIBVIRT_POLICY, domain);
-}
-
-/* A migration or snapshot is over. */
-static void on_job(virConnectPtr connection, virDomainPtr domain, virTypedParameterPtr parameters, int n,
-                   void *userdata) {
-        tell(userdata, LIBVIRT_SIZE, domain);
-}
-
-static void on_close(virConnectPtr connection, int reason, void *userdata) {
-        tell(userdata, LIBVIRT_CLOSED, NULL);
-}
-
-static const struct {
-        int id;
-        virConnectDomainEventGenericCallback callback;
-} subscriptions[] = {
-        {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle)},
-        {VIR_DOMAIN_EVENT_ID_REBOOT, on_reboot},
-        {VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_balloon)},
-        {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
-        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
-        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_device_kept)},
-        {VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_device_size)},
-        {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata)},
-        {VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, VIR_DOMAIN_EVENT_CALLBACK(on_job)},
-};
-_Static_assert(ELEMENTSOF(subscriptions) <= ELEMENTSOF(((LibvirtConnection *) NULL)->callbacks),
-               "every callback's number is kept");
-
-/* One that an older libvirtd does not know is done without: events are hints, the slow round reads all. */
-static void subscribe(LibvirtConnection *connection) {
-        for (size_t i = 0; i < ELEMENTSOF(subscriptions); i++) {
-                int id;
-
-                sink_ref(connection->sink);
-                id = virConnectDomainEventRegisterAny(connection->libvirt, NULL, subscriptions[i].id,
-                                                      subscriptions[i].callback, connection->sink,
-                                                      sink_unref);
-                if (id < 0)
-                        sink_unref(connection->sink);
-                else
-                        connection->callbacks[connection->n_callbacks++] = id;
-        }
-
-        sink_ref(connection->sink);
-        if (virConnectRegisterCloseCallback(connection->libvirt, on_close, connection->sink, sink_unref) < 0)
-                sink_unref(connection->sink);
-}
+/* -- the loop -------------------------------------------------------------------------------------- */
 
 static void *run_events(void *userdata) {
         for (;;)
@@ -251,20 +107,12 @@ static void module_close(LibvirtConnection *connection) {
         if (!connection)
                 return;
 
-        if (connection->sink) {
-                (void) pthread_mutex_lock(&connection->sink->mutex);
-                connection->sink->handler = NULL;
-                (void) pthread_mutex_unlock(&connection->sink->mutex);
-        }
+        libvirt_events_silence(&connection->events);
         if (connection->libvirt) {
-                for (unsigned i = 0; i < connection->n_callbacks; i++)
-                        (void) virConnectDomainEventDeregisterAny(connection->libvirt,
-                                                                  connection->callbacks[i]);
-                (void) virConnectUnregisterCloseCallback(connection->libvirt, on_close);
+                libvirt_events_unsubscribe(&connection->events, connection->libvirt);
                 (void) virConnectClose(connection->libvirt);
         }
-        if (connection->sink)
-                sink_unref(connection->sink);
+        libvirt_events_done(&connection->events);
         free(connection);
 }
 
@@ -285,20 +133,13 @@ static int module_open(const char *uri, LibvirtEventHandler handler, void *userd
         connection = calloc(1, sizeof(*connection));
         if (!connection)
                 return -ENOMEM;
-        connection->sink = malloc(sizeof(*connection->sink));
-        if (!connection->sink)
+        if (libvirt_events_init(&connection->events, handler, userdata) < 0)
                 return -ENOMEM;
-        *connection->sink = (Sink){
-                .mutex = PTHREAD_MUTEX_INITIALIZER,
-                .n_refs = 1,
-                .handler = handler,
-                .userdata = userdata,
-        };
         connection->libvirt = virConnectOpen(uri);
         if (!connection->libvirt)
                 return fail(error);
         (void) virConnectSetKeepAlive(connection->libvirt, KEEPALIVE_SEC, KEEPALIVE_COUNT);
-        subscribe(connection);
+        libvirt_events_subscribe(&connection->events, connection->libvirt);
 
         *ret = TAKE_PTR(connection);
         return 0;
