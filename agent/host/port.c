@@ -6,7 +6,8 @@
  * over it takes a whole CPU, and so does closing and opening again, which floods the host with
  * VSERPORT_CHANGE besides. The descriptor stays good over any number of host connections, so on a
  * hang-up it is kept, watched edge-triggered (the driver wakes its pollers when the host comes) and
- * looked at once per second in case an edge was lost. It is closed only when the device is gone.
+ * looked at once per second in case an edge was lost. It is closed only when the device is gone: then it polls
+ * as POLLHUP alone, and would for ever, while the port that is plugged next has another descriptor.
  *
  * A Unix socket can not come back like that: it is connected anew, with a growing pause.
  * What is done with an open descriptor is in port-io.c.
@@ -136,6 +137,8 @@ static void port_probe(Port *port) {
 
         if (revents & (POLLERR | POLLNVAL))
                 port_lose(port, -EIO);
+        else if (!port->socket && (revents & (POLLHUP | POLLIN)) == POLLHUP)
+                port_lose(port, -ENODEV); /* unplugged: a port whose host is away can be read, to its end */
         else if (revents & POLLHUP)
                 port_hang_up(port);
         else {

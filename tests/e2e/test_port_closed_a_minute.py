@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host closes the port for a minute: the agent must not spin on it, and must come back by itself."""
+"""The host closes the port for a minute, then unplugs it and plugs it again: the agent must not spin on it, and must
+come back by itself."""
 from __future__ import annotations
 
 import time
 
 from tests.e2e.conftest import GuestFactory
 from tests.guest.bridge import Bridge
+from tests.guest.config import PORT
 from tests.guest.guest import Guest
+from tests.guest.wait import wait_for
 
 CLOSED_S = 60
 # Calm sampling is about once a second; a spin on the closed port would take all of the CPU.
@@ -32,3 +35,14 @@ def test_port_closed_a_minute(bridge: Bridge, guest: GuestFactory) -> None:
     bridge.wait_agent("vm", 15)
     assert vm.check("cat /run/agent.pid") == pid
     assert vm.run("kill -0 $(cat /run/agent.pid)")[0] == 0, "it is the same agent, not a restarted one"
+
+    # The agent reports once a second: its port goes between two writes, or in one.
+    ident = PORT.replace(".", "-")
+    vm.qmp.command("device_del", id=f"port-{ident}")
+    wait_for("the bridge hears it no more", lambda: bridge.status("vm")["report_age_usec"] > 2_500_000, 10)
+    before = cpu_ticks(vm)
+    time.sleep(2)
+    assert cpu_ticks(vm) - before <= 20, "without a port it does next to nothing"
+    vm.qmp.command("device_add", driver="virtserialport", chardev=ident, id=f"port-{ident}", name=PORT)
+    wait_for("the bridge hears it again", lambda: bridge.status("vm")["report_age_usec"] < 2_000_000, 15)
+    assert vm.check("cat /run/agent.pid") == pid
