@@ -7,7 +7,7 @@
  * Why not leave it to protobuf-c 1.4.1: it takes 44 bytes of heap for each hostile byte, recurses as
  * deep as the input says, cuts 64-bit varints to 32 bits in silence, lets the last of 500 duplicates
  * win, and shifts into the sign bit on a tag of five bytes (protobuf-c#506). What passes here does
- * none of that: it has one reading, and the reader is told it as it goes.
+ * none of that: it has one reading, and protobuf-c's cost for it is bounded.
  *
  * Stricter than protobuf on purpose: varints and tags in their shortest form, tags of at most four
  * bytes (field numbers below 2^25), no group, no field twice, strings of printable ASCII alone. Every
@@ -36,26 +36,24 @@ typedef struct Tally {
         bool oneof;
 } Tally;
 
-/* Unknown fields are counted over the whole payload. */
+/* Unknown fields are counted over the whole payload: each costs protobuf-c an allocation. */
 typedef struct Budget {
         unsigned depth;
         unsigned unknown;
-        const WireReader *reader;
-        void *userdata; /* of the reader */
 } Budget;
 
-static bool take_long_varint(Span *span, size_t size_max, uint64_t *ret) {
-        const uint8_t *bytes = span->at;
-        size_t n = MIN_OF(size_max, span->left);
+static bool take_varint(Span *span, unsigned size_max, uint64_t *ret) {
         uint64_t value = 0;
 
-        for (size_t i = 0; i < n; i++) {
-                value |= (uint64_t) (bytes[i] & 0x7F) << (7 * i);
-                if (bytes[i] & 0x80)
+        for (unsigned i = 0; i < size_max && i < span->left; i++) {
+                uint8_t byte = span->at[i];
+
+                value |= (uint64_t) (byte & 0x7F) << (7 * i);
+                if (byte & 0x80)
                         continue;
-                if (bytes[i] == 0 && i > 0)
+                if (byte == 0 && i > 0)
                         return false; /* not the shortest form */
-                if (i == VARINT_SIZE_MAX - 1 && bytes[i] > 1)
+                if (i == VARINT_SIZE_MAX - 1 && byte > 1)
                         return false; /* more than 64 bits */
 
                 span->at += i + 1;
@@ -65,17 +63,6 @@ static bool take_long_varint(Span *span, size_t size_max, uint64_t *ret) {
         }
 
         return false;
-}
-
-static inline bool take_varint(Span *span, size_t size_max, uint64_t *ret) {
-        if (span->left == 0 || span->at[0] & 0x80)
-                return take_long_varint(span, size_max, ret);
-
-        /* By far the most: tags, and small numbers. */
-        *ret = span->at[0];
-        span->at++;
-        span->left--;
-        return true;
 }
 
 static bool take_span(Span *span, uint64_t size, Span *ret) {
@@ -170,11 +157,7 @@ static bool validate_submessage(const ProtobufCFieldDescriptor *field, Span span
                 return false;
 
         budget->depth++;
-        if (budget->reader->enter)
-                budget->reader->enter(field, budget->userdata);
         valid = validate_message(field->descriptor, span, budget);
-        if (budget->reader->leave)
-                budget->reader->leave(budget->userdata);
         budget->depth--;
         return valid;
 }
@@ -187,49 +170,26 @@ static bool validate_length_prefixed(const ProtobufCFieldDescriptor *field, Span
 
         if (field->type == PROTOBUF_C_TYPE_MESSAGE)
                 return validate_submessage(field, inner, budget);
-        /* Else packed scalars, which are refused: the schema has none. */
-        if ((field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_BYTES) ||
-            inner.left > WIRE_LENGTH_MAX)
-                return false;
-        if (field->type == PROTOBUF_C_TYPE_STRING && !is_printable(inner))
-                return false;
-        if (budget->reader->bytes)
-                budget->reader->bytes(field, inner.at, inner.left, budget->userdata);
-        return true;
-}
-
-static bool tell_number(const ProtobufCFieldDescriptor *field, uint64_t value, const Budget *budget) {
-        if (budget->reader->number)
-                budget->reader->number(field, value, budget->userdata);
-        return true;
-}
-
-static uint64_t read_le(Span bytes) {
-        uint64_t value = 0;
-
-        for (size_t i = bytes.left; i-- > 0;)
-                value = value << 8 | bytes.at[i];
-        return value;
+        if (field->type == PROTOBUF_C_TYPE_STRING)
+                return inner.left <= WIRE_LENGTH_MAX && is_printable(inner);
+        /* Else bytes, or packed scalars, which are refused: the schema has none. */
+        return field->type == PROTOBUF_C_TYPE_BYTES && inner.left <= WIRE_LENGTH_MAX;
 }
 
 static bool validate_value(const ProtobufCFieldDescriptor *field, ProtobufCWireType type, Span *span,
                            Budget *budget) {
-        uint64_t value, max;
+        uint64_t value, max = varint_max(field->type);
         Span bytes;
 
         switch (type) {
         case PROTOBUF_C_WIRE_TYPE_VARINT:
-                max = varint_max(field->type);
-                return max > 0 && take_varint(span, VARINT_SIZE_MAX, &value) && value <= max &&
-                       tell_number(field, value, budget);
+                return max > 0 && take_varint(span, VARINT_SIZE_MAX, &value) && value <= max;
         case PROTOBUF_C_WIRE_TYPE_64BIT:
-                return field->type == PROTOBUF_C_TYPE_FIXED64 && take_span(span, 8, &bytes) &&
-                       tell_number(field, read_le(bytes), budget);
+                return field->type == PROTOBUF_C_TYPE_FIXED64 && take_span(span, 8, &bytes);
         case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
                 return validate_length_prefixed(field, span, budget);
         case PROTOBUF_C_WIRE_TYPE_32BIT:
-                return field->type == PROTOBUF_C_TYPE_FIXED32 && take_span(span, 4, &bytes) &&
-                       tell_number(field, read_le(bytes), budget);
+                return field->type == PROTOBUF_C_TYPE_FIXED32 && take_span(span, 4, &bytes);
         }
 
         return false;
@@ -252,25 +212,8 @@ static bool tally_add(Tally *tally, const ProtobufCMessageDescriptor *descriptor
         return tally->counts[index]++ < max;
 }
 
-/* The field of that number, or NULL. Encoders write in ascending order: it is nearly always the one after the last. */
-static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *descriptor,
-                                                  uint32_t number, unsigned *next) {
-        const ProtobufCFieldDescriptor *field;
-
-        for (unsigned i = *next; i < descriptor->n_fields && descriptor->fields[i].id <= number; i++)
-                if (descriptor->fields[i].id == number) {
-                        *next = i + 1;
-                        return &descriptor->fields[i];
-                }
-        field = protobuf_c_message_descriptor_get_field(descriptor, number);
-        if (field)
-                *next = (unsigned) (field - descriptor->fields) + 1;
-        return field;
-}
-
 static bool validate_message(const ProtobufCMessageDescriptor *descriptor, Span span, Budget *budget) {
         Tally tally = {};
-        unsigned next = 0;
 
         while (span.left > 0) {
                 const ProtobufCFieldDescriptor *field;
@@ -280,12 +223,10 @@ static bool validate_message(const ProtobufCMessageDescriptor *descriptor, Span 
                 if (!take_tag(&span, &number, &type))
                         return false;
 
-                field = find_field(descriptor, number, &next);
+                field = protobuf_c_message_descriptor_get_field(descriptor, number);
                 if (!field) {
                         if (budget->unknown++ == WIRE_UNKNOWN_MAX || !skip_unknown(&span, type))
                                 return false;
-                        if (budget->reader->unknown)
-                                budget->reader->unknown(budget->userdata);
                 } else if (!tally_add(&tally, descriptor, field) ||
                            !validate_value(field, type, &span, budget))
                         return false;
@@ -294,10 +235,8 @@ static bool validate_message(const ProtobufCMessageDescriptor *descriptor, Span 
         return true;
 }
 
-bool wire_validate(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t size,
-                   const WireReader *reader, void *userdata) {
-        static const WireReader nobody;
-        Budget budget = {.reader = reader ? reader : &nobody, .userdata = userdata};
+bool wire_validate(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t size) {
+        Budget budget = {};
 
         assert(descriptor);
         assert(data || size == 0);

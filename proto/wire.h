@@ -3,8 +3,8 @@
 
 /*
  * Bytes to validated values and back: the only place that sees protobuf. A strict check of the
- * encoding reads it too, protobuf-c only writes, and every value is held to its range before a caller sees it. Nothing here
- * touches the heap.
+ * encoding runs before protobuf-c, protobuf-c works in a bounded arena, and every value is held to
+ * its range before a caller sees it. Nothing here touches the heap.
  */
 
 #include <stddef.h>

@@ -2,8 +2,8 @@
 
 /*
  * No byte of heap, however a payload is made: malloc() and its family are counted, while every message
- * goes both ways, and the payloads go in that have the most of everything that the validator passes. Those must be
- * accepted.
+ * goes both ways, and the payloads go in that cost protobuf-c the most of what the validator passes. Those must be
+ * accepted: a refusal would mean that the arena is too small for them.
  */
 
 #include "proto/wire.h"
@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "common/macro.h"
+#include "proto/wire-arena.h"
 #include "samples.h"
 
 /* The compiler believes that malloc() changes nothing of ours. */
@@ -213,12 +214,32 @@ static void test_refused_without_heap(void **state) {
         }
 }
 
+static void test_arena(void **state) {
+        _Alignas(max_align_t) unsigned char memory[100];
+        unsigned char *first, *second;
+        WireArena arena;
+
+        wire_arena_init(&arena, memory, sizeof(memory));
+        first = arena.allocator.alloc(arena.allocator.allocator_data, 1);
+        second = arena.allocator.alloc(arena.allocator.allocator_data, 33);
+        assert_ptr_equal(first, memory);
+        assert_ptr_equal(second, memory + WIRE_ARENA_ALIGNMENT);
+
+        arena.allocator.free(arena.allocator.allocator_data, first);
+        assert_null(arena.allocator.alloc(arena.allocator.allocator_data, 100));
+        assert_null(arena.allocator.alloc(arena.allocator.allocator_data, SIZE_MAX));
+        assert_null(arena.allocator.alloc(arena.allocator.allocator_data, SIZE_MAX - 8));
+
+        /* The rest to the last byte, and then nothing. */
+        assert_ptr_equal(arena.allocator.alloc(arena.allocator.allocator_data, 36), memory + 64);
+        assert_null(arena.allocator.alloc(arena.allocator.allocator_data, 1));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_counter),
-                cmocka_unit_test(test_messages),
-                cmocka_unit_test(test_worst_payloads),
-                cmocka_unit_test(test_refused_without_heap),
+                cmocka_unit_test(test_counter),        cmocka_unit_test(test_messages),
+                cmocka_unit_test(test_worst_payloads), cmocka_unit_test(test_refused_without_heap),
+                cmocka_unit_test(test_arena),
         };
 
         return cmocka_run_group_tests(tests, count_allocations, NULL);

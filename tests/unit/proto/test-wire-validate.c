@@ -378,7 +378,7 @@ static void test_validator_alone(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(alone); i++)
-                if (wire_validate(&recursive, (const uint8_t *) alone[i].bytes, alone[i].size, NULL, NULL) !=
+                if (wire_validate(&recursive, (const uint8_t *) alone[i].bytes, alone[i].size) !=
                     (alone[i].verdict == WIRE_OK))
                         fail_msg("%s", alone[i].name);
 }
@@ -401,7 +401,7 @@ static void test_depth_16000(void **state) {
         }
 
         assert_true(size > 58000);
-        assert_false(wire_validate(&recursive, bytes + at, size, NULL, NULL));
+        assert_false(wire_validate(&recursive, bytes + at, size));
 }
 
 int main(void) {
