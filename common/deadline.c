@@ -174,10 +174,16 @@ int deadline_join(sd_event *event, DeadlineHandler handler, void *userdata, Dead
         return 0;
 }
 
+static uint64_t first_due_usec(const Deadlines *all) {
+        if (all->n_set == 0)
+                return USEC_INFINITY;
+        assert(all->heap[1]);
+        return all->heap[1]->due_usec;
+}
+
 void deadline_set(Deadline *deadline, uint64_t due_usec) {
         Deadlines *all = deadline->all;
-        const Deadline *first = all->n_set > 0 ? all->heap[1] : NULL;
-        uint64_t first_usec = first ? first->due_usec : USEC_INFINITY;
+        uint64_t first_usec = first_due_usec(all);
 
         if (deadline->place != 0)
                 take_out(all, deadline);
@@ -186,7 +192,7 @@ void deadline_set(Deadline *deadline, uint64_t due_usec) {
                 put(all, ++all->n_set, deadline);
                 rise(all, deadline->place);
         }
-        if ((all->n_set > 0 ? all->heap[1]->due_usec : USEC_INFINITY) != first_usec)
+        if (first_due_usec(all) != first_usec)
                 arm(all);
 }
 
