@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/system-bus.h"
 #include "host-bridge/surfaces/bus-control.h"
+#include "host-bridge/surfaces/bus-listing.h"
 #include "host-bridge/surfaces/bus-views.h"
 #include "host-bridge/surfaces/bus-vms.h"
 #include "host-bridge/surfaces/fields.h"
@@ -22,6 +23,7 @@ struct Bus {
         BusServer *server;
         SystemBus *system; /* or NULL */
         BusVms *vms;
+        BusListing *listing;
         Audit *audit; /* or NULL */
         ConfigView config;
         const Control *control; /* or NULL */
@@ -46,18 +48,9 @@ static int method_get_bridge(sd_bus_message *call, void *userdata, sd_bus_error 
 }
 
 static int method_list_vms(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         Bus *bus = userdata;
-        int r;
 
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && bus->source.vm_at(bus->source.userdata, i, &bus->vm); i++)
-                r = bus_append_fields(reply, bus->fields, fields_of_vm(&bus->vm, bus->fields));
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_listing_answer(bus->listing, call, error);
 }
 
 static int method_get_vm(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -235,6 +228,8 @@ int bus_new(sd_event *event, const char *socket_path, const SnapshotSource *sour
         bus->record = record;
 
         r = bus_vms_new(source, &bus->vms);
+        if (r >= 0)
+                r = bus_listing_new(event, source, &bus->listing);
         if (r < 0)
                 return r;
         object = object_of(bus);
@@ -313,6 +308,7 @@ Bus *bus_free(Bus *bus) {
                 return NULL;
         (void) system_bus_free(bus->system);
         bus_server_free(bus->server);
+        (void) bus_listing_free(bus->listing);
         (void) bus_vms_free(bus->vms);
         free(bus);
         return NULL;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/units.h"
+#include "host-bridge/surfaces/bus-listing.h"
 
 typedef struct Fixture {
         sd_event *event;
@@ -24,12 +25,17 @@ typedef struct Fixture {
         sd_bus_message *reply;
 } Fixture;
 
+static size_t n_vms;
+
 static void source_bridge(void *userdata, BridgeSnapshot *ret) {
-        *ret = (BridgeSnapshot){.budget_bytes = 4 * GIB, .committed_bytes = GIB, .n_vms = 2, .version = "1"};
+        *ret = (BridgeSnapshot){.budget_bytes = 4 * GIB,
+                                .committed_bytes = GIB,
+                                .n_vms = n_vms,
+                                .version = "1"};
 }
 
 static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
-        if (index >= 2)
+        if (index >= n_vms)
                 return false;
         *ret = (VmSnapshot){.state = VM_MANAGED, .size_bytes = 512 * MIB, .need_bytes = -(int64_t) MIB};
         ret->capabilities = CAPABILITY_RECLAIM | CAPABILITY_BALLOON;
@@ -37,7 +43,7 @@ static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
         ret->missing[0] = FACILITY_PSI;
         ret->missing_error[0] = 2;
         ret->report_age_usec = UINT64_MAX;
-        (void) strcpy(ret->name, index == 0 ? "a" : "b");
+        ret->name[0] = (char) ('a' + index);
         return true;
 }
 
@@ -52,6 +58,8 @@ static int setup(void **state) {
                                               .vm_named = source_vm_named};
         Fixture *f = calloc(1, sizeof(*f));
         char address[128];
+
+        n_vms = 2;
 
         (void) strcpy(f->folder, "/tmp/test-bus-XXXXXX");
         assert_non_null(mkdtemp(f->folder));
@@ -279,15 +287,48 @@ static void test_lists_and_absent_values(void **state) {
         assert_false(find_key(f->reply, "report_age_usec"));
 }
 
-static void test_all_vms(void **state) {
-        Fixture *f = *state;
+static unsigned count_listed(sd_bus_message *reply) {
         unsigned n = 0;
 
-        call(f, "ListVms", "", NULL, 0);
-        assert_true(sd_bus_message_enter_container(f->reply, 'a', "a{sv}") > 0);
-        for (; sd_bus_message_at_end(f->reply, false) == 0; n++)
-                assert_true(sd_bus_message_skip(f->reply, "a{sv}") > 0);
-        assert_int_equal(n, 2);
+        assert_false(sd_bus_message_is_method_error(reply, NULL));
+        assert_true(sd_bus_message_enter_container(reply, 'a', "a{sv}") > 0);
+        for (; sd_bus_message_at_end(reply, false) == 0; n++)
+                assert_true(sd_bus_message_skip(reply, "a{sv}") > 0);
+        return n;
+}
+
+static void test_all_vms(void **state) {
+        Fixture *f = *state;
+
+        for (n_vms = 0; n_vms < 6; n_vms++) {
+                call(f, "ListVms", "", NULL, 0);
+                assert_int_equal(count_listed(f->reply), n_vms);
+        }
+}
+
+static int on_listed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        unsigned *n = userdata;
+
+        n[sd_bus_message_is_method_error(message, SD_BUS_ERROR_LIMITS_EXCEEDED)]++;
+        return 0;
+}
+
+/* Who lists many holds up nobody, and many who list are bounded. The last of them get no answer: the bus goes before. */
+static void test_listing_is_patient(void **state) {
+        Fixture *f = *state;
+        unsigned n[2] = {0};
+
+        n_vms = 20;
+        for (unsigned i = 0; i < BUS_LISTING_CALLS_MAX + 3; i++)
+                assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                                     "ListVms", on_listed, n, NULL) >= 0);
+        call(f, "GetVm", "s", "b", 0);
+        assert_int_equal(n[0], 0);
+        assert_int_equal(n[1], 3);
+        n_vms = 25; /* while the first is made */
+        for (int i = 0; i < 1000 && n[0] < 2; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(n[0], 2);
 }
 
 static void test_no_such_vm(void **state) {
@@ -329,6 +370,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_one_vm, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lists_and_absent_values, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_vms, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_listing_is_patient, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_such_vm, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_decisions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_only_the_owner_may_connect, setup, teardown),
