@@ -114,7 +114,7 @@ struct Vm {
         char *leased_by; /* owned; NULL: not by anybody else */
         Harm harm;
         VmmFacts facts;
-        uint64_t lacks_said, lacks_due_usec; /* bits per Lack; when they are looked at first */
+        uint64_t lacks_said, lacks_due_usec; /* bits per Lack; when they are looked at next */
         uint64_t hold_until_usec;            /* an operator's; 0: none */
         LogLimit log_limit;
 };

@@ -9,7 +9,7 @@
 #include "host-bridge/guests/vm-internal.h"
 #include "host-bridge/surfaces/messages.h"
 
-/* When a VM appears its parts do so one after the other. */
+/* When a VM appears its parts do so one after the other. And so long until the next look. */
 #define SETTLE_USEC (5 * USEC_PER_SEC)
 
 uint64_t vm_lacks(const Vm *vm) {
@@ -47,6 +47,7 @@ void vm_say_lacks(Vm *vm, uint64_t now_usec) {
                 vm->lacks_due_usec = u64_add(now_usec, SETTLE_USEC);
         if (now_usec < vm->lacks_due_usec)
                 return;
+        vm->lacks_due_usec = u64_add(now_usec, SETTLE_USEC);
         news = vm_lacks(vm) & ~vm->lacks_said;
         vm->lacks_said |= news;
         for (Lack lack = 0; lack < LACK_KIND_MAX; lack++) {
