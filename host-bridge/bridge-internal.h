@@ -36,7 +36,8 @@ struct Bridge {
         FdStore *fd_store;
         uint64_t
                 settle_usec; /* when what nobody has claimed in it is given up; USEC_INFINITY: that is done */
-        char *runtime_dir, *lease_dir;
+        char *runtime_dir;
+        Leases *leases;
         bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
         VmEntry *vms; /* hash by name */
         BridgeVmHandler vm_handler; /* or NULL */

@@ -147,7 +147,7 @@ static void fill_env(Bridge *bridge, sd_event *event, const BridgeOptions *optio
                 .next_id = next_id,
                 .record = put_record,
                 .want_round = want_round,
-                .lease_dir = bridge->lease_dir,
+                .leases = bridge->leases,
                 .runtime_dir = bridge->runtime_dir,
                 .root = options->root,
                 .userdata = bridge,
@@ -217,9 +217,11 @@ int bridge_new(sd_event *event, const BridgeOptions *options, Bridge **ret) {
         bridge->adopt = options->adopt;
         bridge->fd_store = options->fd_store;
         bridge->runtime_dir = strdup(options->runtime_dir);
-        bridge->lease_dir = strdup(options->lease_dir);
-        if (!bridge->runtime_dir || !bridge->lease_dir)
+        if (!bridge->runtime_dir)
                 return -ENOMEM;
+        r = leases_new(options->lease_dir, &bridge->leases);
+        if (r < 0)
+                return r;
         fill_env(bridge, event, options);
         bridge->settle_usec = u64_add(bridge_now(bridge), SETTLE_USEC);
         bridge_fill_snapshots(bridge);
@@ -250,7 +252,7 @@ Bridge *bridge_free(Bridge *bridge) {
         (void) record_free(bridge->record);
         (void) sd_event_unref(bridge->env.event);
         free(bridge->runtime_dir);
-        free(bridge->lease_dir);
+        (void) leases_free(bridge->leases);
         free(bridge);
         return NULL;
 }

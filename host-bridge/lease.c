@@ -7,8 +7,9 @@
  * handed to QEMU do not tell; an abstract socket, which a network namespace of the bridge's own would hide, and which anybody
  * may take.
  *
- * A file that is left behind means nothing, since only the lock counts. Whoever lets go removes it while it holds the lock,
- * so a lock on a file that has no name any more is one on nothing, and is taken anew.
+ * All locks are on one file, a byte for each key (fcntl(2), open file description locks). Rejected: a locked file per VM, as
+ * once was: where the descriptors ran out, leases of VMs that could not be connected to held the last of them for ever. Who
+ * holds a lease stands in a file beside; one that is left behind means nothing, since only the lock counts.
  */
 
 #include "host-bridge/lease.h"
@@ -19,38 +20,104 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "common/macro.h"
+#define PATH_SIZE  4096
+#define LOCKS_NAME "locks"
 
-#define PATH_SIZE 4096
-#define TRIES_MAX 8 /* others let go at the same moment */
+/* A key has 63 bits, the sign being the offset's. No file system counts inodes so far that these do not do. */
+#define INODE_BITS 42U
 
-static int path_of(const Lease *lease, const char *folder, char path[static PATH_SIZE]) {
-        int n = snprintf(path, PATH_SIZE, "%s/%" PRIxMAX "-%" PRIuMAX, folder, (uintmax_t) lease->device,
-                         (uintmax_t) lease->inode);
+struct Leases {
+        char *folder;
+        int fd; /* of the file of locks; -EBADF: none was taken yet */
+};
 
-        return n >= PATH_SIZE ? -ENAMETOOLONG : 0;
+int leases_new(const char *folder, Leases **ret) {
+        Leases *leases;
+
+        assert(folder);
+        assert(ret);
+
+        leases = malloc(sizeof(*leases));
+        if (!leases)
+                return -ENOMEM;
+        *leases = (Leases){.folder = strdup(folder), .fd = -EBADF};
+        if (!leases->folder) {
+                free(leases);
+                return -ENOMEM;
+        }
+        *ret = leases;
+        return 0;
 }
 
-void lease_drop(Lease *lease, const char *folder) {
+Leases *leases_free(Leases *leases) {
+        if (!leases)
+                return NULL;
+        (void) safe_close(leases->fd);
+        free(leases->folder);
+        free(leases);
+        return NULL;
+}
+
+const char *leases_folder(const Leases *leases) {
+        assert(leases);
+        return leases->folder;
+}
+
+/* -- the lock -------------------------------------------------------------------------------------- */
+
+static int open_locks(Leases *leases) {
         char path[PATH_SIZE];
 
-        assert(lease);
-
-        if (lease->fd < 0)
-                return;
-        assert(folder);
-        if (path_of(lease, folder, path) >= 0)
-                (void) unlink(path);
-        lease->fd = safe_close(lease->fd);
+        if (leases->fd >= 0)
+                return 0;
+        if (mkdir(leases->folder, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        if (snprintf(path, sizeof(path), "%s/" LOCKS_NAME, leases->folder) >= (int) sizeof(path))
+                return -ENAMETOOLONG;
+        leases->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        return leases->fd < 0 ? -errno : 0;
 }
 
-static void read_holder(int fd, char holder[static LEASE_HOLDER_MAX]) {
-        ssize_t n = pread(fd, holder, LEASE_HOLDER_MAX - 1, 0);
+static int set_lock(const Leases *leases, const Lease *lease, short type) {
+        uint64_t inode = lease->inode & ((UINT64_C(1) << INODE_BITS) - 1),
+                 key = ((uint64_t) lease->device << INODE_BITS | inode) & INT64_MAX;
+        struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t) key, .l_len = 1};
 
+        return fcntl(leases->fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* -- the holder ------------------------------------------------------------------------------------ */
+
+static bool path_of(const Leases *leases, const Lease *lease, char path[static PATH_SIZE]) {
+        return snprintf(path, PATH_SIZE, "%s/%" PRIxMAX "-%" PRIuMAX, leases->folder,
+                        (uintmax_t) lease->device, (uintmax_t) lease->inode) < PATH_SIZE;
+}
+
+/* Where it fails the others will not know whom to ask. */
+static void write_holder(const Leases *leases, const Lease *lease, const char *who) {
+        _cleanup_close_ int fd = -EBADF;
+        char path[PATH_SIZE];
+
+        if (path_of(leases, lease, path))
+                fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        if (fd >= 0)
+                (void) dprintf(fd, "%s", who);
+}
+
+static void read_holder(const Leases *leases, const Lease *lease, char holder[static LEASE_HOLDER_MAX]) {
+        _cleanup_close_ int fd = -EBADF;
+        char path[PATH_SIZE];
+        ssize_t n = 0;
+
+        if (path_of(leases, lease, path))
+                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd >= 0)
+                n = read(fd, holder, LEASE_HOLDER_MAX - 1);
         holder[n > 0 ? n : 0] = '\0';
         holder[strcspn(holder, "\n")] = '\0';
         for (char *c = holder; *c != '\0'; c++)
@@ -60,64 +127,49 @@ static void read_holder(int fd, char holder[static LEASE_HOLDER_MAX]) {
                 (void) snprintf(holder, LEASE_HOLDER_MAX, "another process");
 }
 
-/* Returns a descriptor that is the caller's, -EBUSY with holder filled, -EAGAIN, or -errno. */
-static int try_to_lock(const char *path, char holder[static LEASE_HOLDER_MAX]) {
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-        struct stat st;
+/* -- the lease ------------------------------------------------------------------------------------- */
 
-        if (fd < 0)
-                return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK)
-                        return -errno;
-                read_holder(fd, holder);
-                return -EBUSY;
-        }
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        return st.st_nlink > 0 ? TAKE_FD(fd) : -EAGAIN;
-}
-
-static int lock(const char *folder, const char *path, char holder[static LEASE_HOLDER_MAX]) {
-        int fd = -EAGAIN;
-
-        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-                return -errno;
-        for (unsigned i = 0; i < TRIES_MAX && fd == -EAGAIN; i++)
-                fd = try_to_lock(path, holder);
-        return fd;
-}
-
-int lease_take(Lease *lease, const char *folder, const char *path, const char *who,
-               char holder[static LEASE_HOLDER_MAX]) {
-        char file[PATH_SIZE];
-        struct stat st;
-        size_t length;
-        int r;
+void lease_drop(Leases *leases, Lease *lease) {
+        char path[PATH_SIZE];
 
         assert(lease);
-        assert(folder);
+
+        if (!lease->held)
+                return;
+        assert(leases);
+        if (path_of(leases, lease, path)) /* while it is ours */
+                (void) unlink(path);
+        (void) set_lock(leases, lease, F_UNLCK);
+        lease->held = false;
+}
+
+int lease_take(Leases *leases, Lease *lease, const char *path, const char *who,
+               char holder[static LEASE_HOLDER_MAX]) {
+        struct stat st;
+        int r;
+
+        assert(leases);
+        assert(lease);
         assert(path);
         assert(who);
 
         if (stat(path, &st) < 0)
                 return -ENOTSOCK;
-        if (lease->fd >= 0 && lease->device == st.st_dev && lease->inode == st.st_ino)
+        if (lease->held && lease->device == st.st_dev && lease->inode == st.st_ino)
                 return 0;
-        lease_drop(lease, folder); /* of a VM that was there before */
+        lease_drop(leases, lease); /* of a VM that was there before */
         lease->device = st.st_dev;
         lease->inode = st.st_ino;
-        r = path_of(lease, folder, file);
+        r = open_locks(leases);
+        if (r >= 0)
+                r = set_lock(leases, lease, F_WRLCK);
+        if (r == -EAGAIN || r == -EACCES) {
+                read_holder(leases, lease, holder);
+                return -EBUSY;
+        }
         if (r < 0)
                 return r;
-        lease->fd = lock(folder, file, holder);
-        if (lease->fd < 0) {
-                r = lease->fd;
-                lease->fd = -EBADF;
-                return r;
-        }
-        length = strlen(who);
-        if (ftruncate(lease->fd, 0) < 0 || pwrite(lease->fd, who, length, 0) != (ssize_t) length)
-                return 0; /* the others will not know whom to ask */
+        lease->held = true;
+        write_holder(leases, lease, who);
         return 0;
 }

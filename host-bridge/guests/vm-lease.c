@@ -19,7 +19,7 @@
 #define DENIED_USEC USEC_PER_SEC
 
 static bool wants_lease(const Vm *vm) {
-        return vm->env->lease_dir && vm->session && vm->policy.controlled &&
+        return vm->env->leases && vm->session && vm->policy.controlled &&
                vm->policy.mode != VM_MODE_OBSERVED && vm->policy.mode != VM_MODE_SHADOW;
 }
 
@@ -45,14 +45,14 @@ void vm_renew_lease(Vm *vm, uint64_t now_usec) {
         int r;
 
         if (!wants_lease(vm)) {
-                lease_drop(&vm->lease, vm->env->lease_dir);
+                lease_drop(vm->env->leases, &vm->lease);
                 set_holder(vm, NULL);
                 vm->lease_due_usec = u64_add(now_usec, HELD_USEC);
                 return;
         }
         (void) snprintf(who, sizeof(who), "process %ld (%s, as VM %s)\n", (long) getpid(),
                         vm->env->runtime_dir ?: "?", vm->name);
-        r = lease_take(&vm->lease, vm->env->lease_dir, session_path(vm->session), who, holder);
+        r = lease_take(vm->env->leases, &vm->lease, session_path(vm->session), who, holder);
         vm->lease_due_usec = u64_add(now_usec, r == -EBUSY ? DENIED_USEC : HELD_USEC);
         if (r == -ENOTSOCK)
                 return;
@@ -60,12 +60,12 @@ void vm_renew_lease(Vm *vm, uint64_t now_usec) {
                 vm->env->lease_told = true;
                 (void) log_info_errno(
                         r, "%s is of no use: another bridge that resizes the same VM is not noticed: %m",
-                        vm->env->lease_dir);
+                        leases_folder(vm->env->leases));
         }
         set_holder(vm, r == -EBUSY ? holder : NULL);
 }
 
 void vm_follow_lease(Vm *vm) {
-        if (wants_lease(vm) != (vm->lease.fd >= 0 || vm->leased_by))
+        if (wants_lease(vm) != (vm->lease.held || vm->leased_by))
                 vm_renew_lease(vm, vm_now());
 }

@@ -57,7 +57,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
         vm = malloc(sizeof(*vm));
         if (!vm)
                 return -ENOMEM;
-        *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX, .lease.fd = -EBADF};
+        *vm = (Vm){.env = env, .policy = *policy, .least_size_bytes = UINT64_MAX};
         vm->name = strdup(name);
         if (!vm->name)
                 return -ENOMEM;
@@ -90,7 +90,7 @@ Vm *vm_free(Vm *vm) {
         (void) session_free(vm->session);
         (void) vmm_free(vm->vmm);
         ledger_set(vm->env->ledger, &vm->committed_bytes, 0);
-        lease_drop(&vm->lease, vm->env->lease_dir);
+        lease_drop(vm->env->leases, &vm->lease);
         free(vm->leased_by);
         free(vm->resize);
         (void) sparse_free(vm->model);

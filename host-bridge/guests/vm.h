@@ -14,6 +14,7 @@
 #include "common/rootdir.h"
 #include "host-bridge/guests/ledger.h"
 #include "host-bridge/guests/session.h"
+#include "host-bridge/lease.h"
 #include "host-bridge/policy/arbiter.h"
 #include "host-bridge/policy/resize.h"
 #include "host-bridge/policy/trust.h"
@@ -57,8 +58,9 @@ typedef struct VmEnv {
         void (*want_round)(void *userdata);
         void *userdata;
 
-        const char *lease_dir, *runtime_dir; /* lease_dir NULL: no other bridge is looked for */
-        bool lease_told;                     /* that lease_dir is of no use */
+        Leases *leases; /* NULL: no other bridge is looked for */
+        const char *runtime_dir;
+        bool lease_told; /* that leases is of no use */
 
         const RootDir *root;             /* NULL: the hypervisors' cgroups are not looked at */
         uint64_t pressure_limit_percent; /* of theirs and of the host; UINT64_MAX: nobody looks */

@@ -100,9 +100,9 @@ def p99(ordered: list[float]) -> float:
 
 
 def largest(wanted: int) -> int:
-    """As many VMs as one process may have descriptors for: channel, monitor and lease."""
+    """As many VMs as one process may have descriptors for: channel and monitor."""
     import resource  # pylint: disable=import-outside-toplevel
-    return min(wanted, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS) // 3)
+    return min(wanted, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS) // 2)
 
 
 @contextlib.contextmanager
