@@ -37,6 +37,7 @@ typedef struct Rival {
         Sparse *commands;       /* RivalCommands; NULL: no virtio-mem device was commanded */
         uint64_t balloon_bytes; /* our last request: inflated */
         bool balloon_commanded;
+        uint64_t balloon_left_bytes, balloon_turned_usec; /* the request before, and when it was left */
         bool other_machine; /* it was paused since the last reading: compare with nothing */
         unsigned n_yields;
         uint64_t yield_until_usec;

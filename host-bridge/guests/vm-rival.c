@@ -5,7 +5,8 @@
  * actuator hunt each other, so the human or the older one wins: we yield. A request that changed to a value
  * which is neither of our last two is theirs; two, because a reading may have been under way when the
  * second was sent. QEMU tells no balloon's target, so there only the movement speaks: inflation that we did
- * not ask for is a rival's, deflation that we did not ask for is the guest's OOM notifier.
+ * not ask for is a rival's, deflation that we did not ask for is the guest's OOM notifier. A balloon goes on towards
+ * the request before until its driver has looked at the last.
  *
  * What was paused may go on as another machine: a snapshot was put back, or a migration has come in. Its sizes are
  * then its own, and nobody's command.
@@ -17,6 +18,9 @@
 
 /* Below this a moving balloon proves nothing: the driver works in steps of 1 MiB. */
 #define BALLOON_NOISE_BYTES (4 * MIB)
+
+/* How long a driver may go on by the request before. virtio_balloon looks anew after each 1 MiB, when its guest runs. */
+#define BALLOON_TURN_USEC (2 * USEC_PER_SEC)
 
 /* Our last two requests per device. */
 typedef struct RivalCommands {
@@ -43,6 +47,9 @@ void vm_rival_note_command(Vm *vm, const PlanStep *step) {
         switch (step->actuator) {
 
         case ACTUATOR_BALLOON:
+                vm->rival.balloon_left_bytes =
+                        vm->rival.balloon_commanded ? vm->rival.balloon_bytes : step->from_bytes;
+                vm->rival.balloon_turned_usec = vm_now();
                 vm->rival.balloon_bytes = step->to_bytes;
                 vm->rival.balloon_commanded = true;
                 return;
@@ -72,11 +79,17 @@ static bool is_foreign_request(const Vm *vm, const MemoryModel *before, const Me
 
 static RivalVerdict check_balloon(const Vm *vm, uint64_t before_bytes, uint64_t now_bytes) {
         uint64_t goal_bytes = vm->rival.balloon_commanded ? vm->rival.balloon_bytes : before_bytes;
+        uint64_t most_bytes = u64_max(before_bytes, goal_bytes),
+                 least_bytes = u64_min(before_bytes, goal_bytes);
 
-        if (now_bytes > u64_add(u64_max(before_bytes, goal_bytes), BALLOON_NOISE_BYTES))
+        if (vm->rival.balloon_commanded &&
+            u64_sub(vm_now(), vm->rival.balloon_turned_usec) < BALLOON_TURN_USEC) {
+                most_bytes = u64_max(most_bytes, vm->rival.balloon_left_bytes);
+                least_bytes = u64_min(least_bytes, vm->rival.balloon_left_bytes);
+        }
+        if (now_bytes > u64_add(most_bytes, BALLOON_NOISE_BYTES))
                 return RIVAL_FOREIGN;
-        return u64_add(now_bytes, BALLOON_NOISE_BYTES) < u64_min(before_bytes, goal_bytes) ? RIVAL_OOM
-                                                                                           : RIVAL_NONE;
+        return u64_add(now_bytes, BALLOON_NOISE_BYTES) < least_bytes ? RIVAL_OOM : RIVAL_NONE;
 }
 
 RivalVerdict vm_rival_check(Vm *vm, const MemoryModel *before, const MemoryModel *fresh) {

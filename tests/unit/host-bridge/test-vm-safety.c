@@ -168,6 +168,35 @@ static void test_balloon_inflated_by_another(void **state) {
         assert_int_equal(f->hypervisor.n_commands, 0);
 }
 
+/* What is inflated while a veto is on its way, and until the guest has seen the way back, is nobody else's. */
+static void test_balloon_that_turns(void **state) {
+        Fixture *f = *state;
+        VmPolicy below_boot = adopted;
+
+        below_boot.has_min = true;
+        below_boot.min_bytes = 128 * MIB;
+        f->hypervisor.model.n_virtio_mem = 0;
+        start(f, &below_boot);
+        shrink_begins(f);
+        send_offer(f);
+        assert_int_equal(f->hypervisor.n_commands, 1);
+        assert_int_equal(f->hypervisor.commands[0].actuator, ACTUATOR_BALLOON);
+        assert_true(f->hypervisor.commands[0].to_bytes >= 64 * MIB);
+        tell(&f->hypervisor, VMM_ACCEPTED, f->hypervisor.ids[0]);
+        send(f, (Message){.type = MESSAGE_ALARM,
+                          .alarm = {.urgency = URGENCY_LOW, .cause = CAUSE_VETO, .veto_id = newest(f)->id}});
+        assert_int_equal(f->hypervisor.n_commands, 2);
+        assert_int_equal(f->hypervisor.commands[1].to_bytes, 0);
+        tell(&f->hypervisor, VMM_ACCEPTED, f->hypervisor.ids[1]);
+        f->hypervisor.model.balloon_actual_bytes -= f->hypervisor.commands[0].to_bytes;
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        f->hypervisor.model.balloon_actual_bytes += f->hypervisor.commands[0].to_bytes;
+        tell(&f->hypervisor, VMM_MODEL, 0);
+        assert_int_equal(newest(f)->result, RESULT_VETOED);
+        send_alarm(f, 64 * MIB);
+        assert_int_equal(newest(f)->rule, RULE_DENY_CEILING); /* judged, and not left alone */
+}
+
 /* The guest took pages out of its balloon to survive: the target follows, or the next change takes them again. */
 static void test_oom_deflation(void **state) {
         Fixture *f = *state;
@@ -279,6 +308,7 @@ int main(void) {
                 vm_test(test_another_machine_is_no_rival),
                 vm_test(test_balloon_inflated_by_another),
                 vm_test(test_oom_deflation),
+                vm_test(test_balloon_that_turns),
                 vm_test(test_dimm_is_no_rival),
                 vm_test(test_figures_are_cut),
                 vm_test(test_quarantine),
