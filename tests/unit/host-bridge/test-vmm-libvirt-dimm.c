@@ -28,6 +28,20 @@ static void put_dimm(unsigned i) {
         fake_libvirtd_unlock();
 }
 
+static Hand *connected_with_dimm(Fixture *f) {
+        put_dimm(0);
+        return libvirt_connected(f, 0);
+}
+
+/* After ms the monitor has been told. */
+static Hand *pull_begins(Fixture *f, unsigned ms) {
+        Hand *hand = connected_with_dimm(f);
+
+        assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
+        world_idle(&f->world, ms);
+        return hand;
+}
+
 static void refuse(const char *words) {
         fake_libvirtd_lock();
         libvirtd.refuse_command = words;
@@ -75,10 +89,8 @@ static void test_bounds(void **state) {
                 {{ACTUATOR_DIMM, 0, 0, 256 * MIB}, -EBUSY},
         };
         Fixture *f = *state;
-        Hand *hand;
+        Hand *hand = connected_with_dimm(f);
 
-        put_dimm(0);
-        hand = libvirt_connected(f, 0);
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (vmm_command(hand->vmm, i, &rows[i].step) != rows[i].r)
                         fail_msg("row %zu", i);
@@ -155,8 +167,7 @@ static void test_pull(void **state) {
 
                 assert_int_equal(libvirt_setup(state), 0);
                 f = *state;
-                put_dimm(0);
-                hand = libvirt_connected(f, 0);
+                hand = connected_with_dimm(f);
                 fake_libvirtd_lock();
                 libvirtd.pull_missing = rows[i].answer == ANSWER_MISSING;
                 fake_libvirtd_unlock();
@@ -181,12 +192,8 @@ static void test_pull(void **state) {
 /* QEMU has none of it any more, and libvirt counts it still: no reading may say that the balloon has grown. */
 static void test_no_reading_between(void **state) {
         Fixture *f = *state;
-        Hand *hand;
+        Hand *hand = pull_begins(f, 30);
 
-        put_dimm(0);
-        hand = libvirt_connected(f, 0);
-        assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
-        world_idle(&f->world, 30);
         fake_libvirtd_lock();
         libvirtd.domains[0].model.balloon_actual_bytes -= 256 * MIB;
         fake_libvirtd_unlock();
@@ -211,8 +218,7 @@ static void test_plug_after_pull(void **state) {
 
                 assert_int_equal(libvirt_setup(state), 0);
                 f = *state;
-                put_dimm(0);
-                hand = libvirt_connected(f, 0);
+                hand = connected_with_dimm(f);
                 assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
                 assert_int_equal(vmm_command(hand->vmm, 8, &plug), 0);
                 world_idle(&f->world, 15);
@@ -237,8 +243,7 @@ static void test_freed_inside(void **state) {
 
                 assert_int_equal(libvirt_setup(state), 0);
                 f = *state;
-                put_dimm(0);
-                hand = libvirt_connected(f, 0);
+                hand = connected_with_dimm(f);
                 hand->frees = true;
                 hand->free_at = kinds[i];
                 assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
@@ -252,12 +257,8 @@ static void test_freed_inside(void **state) {
 
 static void test_lost_while_it_is_pulled(void **state) {
         Fixture *f = *state;
-        Hand *hand;
+        Hand *hand = pull_begins(f, 15);
 
-        put_dimm(0);
-        hand = libvirt_connected(f, 0);
-        assert_int_equal(vmm_command(hand->vmm, 7, &pull), 0);
-        world_idle(&f->world, 15);
         fake_libvirtd_say(LIBVIRT_CLOSED, "");
         assert_true(world_run(&f->world, hand_is_lost, hand, 5000));
         world_idle(&f->world, 250); /* longer than its timeout */
