@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from tests.bench.fleet import CONFIG
 from tests.bench.result import Result, compare
 from tests.bench.settings import SEED, CannotMeasure, Settings, interleave
 from tests.guest.accel import choose_accelerator
@@ -38,16 +39,6 @@ LOAD_BYTES, RATE_MIB_S = 900 * MIB, 200
 GRANT_BYTES = 1024 * MIB
 SHORT_PERCENT = 25  # of MemTotal is available: from then on the time is counted
 PATIENCE_S = 40.0
-CONFIG = """[Host]
-Budget=64G
-PressureLimit=off
-[Shrink]
-Policy=never
-[Metrics]
-Listen=off
-[Audit]
-File=off
-"""
 # The best that such a script can be: it acts at its first look at a guest that is short, by shell builtins alone.
 SCRIPT = ("usleep {phase_usec}; while :; do read -r word rest </run/load; [ \"$word\" = killed ] && break; "
           "while read -r key value rest; do case $key in MemTotal:) total=$value ;; MemAvailable:) free=$value ;; esac; "
