@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The time now, where that of the loop's last wake-up (sd_event_now()) will not do: in threads, and after long work. */
+/*
+ * The kernel's clocks in microseconds, read anew at each call. The loop's own time (sd_event_now()) stands still within a dispatch,
+ * and timings within one are shown to people.
+ */
 
-#include <time.h>
+#include <stdint.h>
 
-#include "common/units.h"
+uint64_t clock_monotonic_usec(void);
 
-/* CLOCK_MONOTONIC, which can not fail. */
-static inline uint64_t clock_monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
+/* Since 1970. */
+uint64_t clock_realtime_usec(void);

@@ -17,8 +17,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "host-bridge/host-sensor.h"
 #include "host-bridge/policy/pressure.h"
@@ -186,24 +186,17 @@ static void proceed(Arbitration *a) {
                 a->phase = PHASE_NONE;
 }
 
-static uint64_t clock_now(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 static void begin(Arbitration *a, bool ticks);
 
 /* A slice, and more only if the round is over with it. */
 static void go_on(Arbitration *a) {
         uint64_t end_usec;
 
-        a->now_usec = clock_now();
+        a->now_usec = clock_monotonic_usec();
         end_usec = a->now_usec + SLICE_USEC;
         do
                 proceed(a);
-        while (a->phase != PHASE_NONE && clock_now() < end_usec);
+        while (a->phase != PHASE_NONE && clock_monotonic_usec() < end_usec);
 
         if (a->phase != PHASE_NONE)
                 (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
@@ -214,7 +207,7 @@ static void go_on(Arbitration *a) {
 }
 
 static void begin(Arbitration *a, bool ticks) {
-        a->begun_usec = clock_now();
+        a->begun_usec = clock_monotonic_usec();
         a->ticks = ticks;
         a->tick_due = a->wanted = false;
         a->n = a->at = 0;

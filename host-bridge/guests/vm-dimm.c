@@ -16,7 +16,7 @@
 static void allow_dimms(Vm *vm, MemoryModel *model) {
         /* Where they do not fit each other vm-lacks.c says so. */
         (void) memory_model_allow_dimms(model, vm->policy.dimm_bytes, vm->guest_block_bytes);
-        if (vm->stuck_dimms != 0 && vm_now() >= vm->stuck_until_usec)
+        if (vm->stuck_dimms != 0 && clock_monotonic_usec() >= vm->stuck_until_usec)
                 vm->stuck_dimms = 0;
         for (unsigned i = 0; i < MEMORY_MODEL_DIMMS_MAX; i++)
                 model->dimm[i].stuck = (vm->stuck_dimms & (1U << i)) != 0;
@@ -59,7 +59,7 @@ void vm_allow_dimms(Vm *vm) {
 
 void vm_note_stuck_dimm(Vm *vm, unsigned number) {
         vm->stuck_dimms |= 1U << number;
-        vm->stuck_until_usec = u64_add(vm_now(), STUCK_USEC);
+        vm->stuck_until_usec = u64_add(clock_monotonic_usec(), STUCK_USEC);
         vm_allow_dimms(vm);
 }
 
@@ -70,7 +70,8 @@ int vm_send_range(Vm *vm, MessageType type, uint64_t id, const Dimm *dimm, uint6
                         {
                                 .id = id,
                                 .deadline_usec =
-                                        session_guest_usec(vm->session, u64_add(vm_now(), life_usec)),
+                                        session_guest_usec(vm->session,
+                                                           u64_add(clock_monotonic_usec(), life_usec)),
                                 .address = dimm->address,
                                 .bytes = dimm->size_bytes,
                         },

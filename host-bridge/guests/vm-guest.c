@@ -157,7 +157,8 @@ static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
         if (offer->id != vm->resize_id)
                 return;
         if (offer->offered_bytes == 0)
-                vm->held_until_usec = u64_add(vm_now(), u64_min(offer->hold_usec, GUEST_HOLD_MAX_USEC));
+                vm->held_until_usec =
+                        u64_add(clock_monotonic_usec(), u64_min(offer->hold_usec, GUEST_HOLD_MAX_USEC));
         vm_feed(vm, &(ResizeEvent){
                             .kind = RESIZE_EVENT_OFFER,
                             .step = offer->step,
@@ -189,7 +190,7 @@ static void feed_confirm(Vm *vm, const MessageResizeConfirm *confirm) {
 static void log_block(Vm *vm, const MessageBlockEvent *event) {
         unsigned suppressed;
 
-        if (!log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+        if (!log_limit_allows(&vm->log_limit, clock_monotonic_usec(), &suppressed))
                 return;
         (void) log_line(event->action == BLOCK_FAILED ? LOG_WARNING : LOG_DEBUG, 0,
                         "VM %s: memory block %" PRIu64 " (%s) %s, zone %s, error %u", vm->name, event->block,
@@ -280,7 +281,7 @@ static void on_opened(Vm *vm, const MessageHello *hello) {
         vm_allow_dimms(vm);
         vm_return_dimms(vm);
 
-        if (!log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+        if (!log_limit_allows(&vm->log_limit, clock_monotonic_usec(), &suppressed))
                 return;
         log_info("VM %s: agent %s on Linux %s, %s, %zu facilities missing", vm->name, hello->agent_version,
                  hello->kernel_release, format_size(total, hello->memory_total_bytes), hello->n_missing);

@@ -8,6 +8,7 @@
  * the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
  */
 
+#include "common/clock.h"
 #include "common/deadline.h"
 #include "common/log.h"
 #include "common/sparse.h"
@@ -119,9 +120,6 @@ struct Vm {
         uint64_t hold_until_usec;            /* an operator's; 0: none */
         LogLimit log_limit;
 };
-
-/* CLOCK_MONOTONIC now, not the loop's: timings within one dispatch are shown to people. */
-uint64_t vm_now(void);
 
 /* What the shared handlers are made of. */
 void vm_on_session(Session *session, const SessionEvent *event, void *userdata);

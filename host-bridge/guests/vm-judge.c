@@ -7,7 +7,6 @@
  */
 
 #include <stdio.h>
-#include <time.h>
 
 #include "host-bridge/guests/vm-internal.h"
 
@@ -102,10 +101,8 @@ Decision vm_decision(const Vm *vm, const ArbiterVerdict *verdict, uint64_t now_u
                 .wanted_bytes = verdict->bytes,
                 .alarm_usec = vm->guest.arrived_usec,
         };
-        struct timespec ts;
 
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
-        decision.realtime_usec = (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+        decision.realtime_usec = clock_realtime_usec();
         (void) snprintf(decision.vm, sizeof(decision.vm), "%s", vm->name);
         return decision;
 }

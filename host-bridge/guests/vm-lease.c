@@ -67,5 +67,5 @@ void vm_renew_lease(Vm *vm, uint64_t now_usec) {
 
 void vm_follow_lease(Vm *vm) {
         if (wants_lease(vm) != (vm->lease.held || vm->leased_by))
-                vm_renew_lease(vm, vm_now());
+                vm_renew_lease(vm, clock_monotonic_usec());
 }

@@ -30,7 +30,7 @@ static void open_balloon(Vm *vm) {
 
         if (!vm_is_managed(vm) || !vm->sizes.known || step.from_bytes <= step.to_bytes)
                 return;
-        if (log_limit_allows(&vm->log_limit, vm_now(), &suppressed))
+        if (log_limit_allows(&vm->log_limit, clock_monotonic_usec(), &suppressed))
                 log_notice("VM %s: the guest was reset: its balloon of %" PRIu64
                            " MiB is opened before it is up",
                            vm->name, step.from_bytes / MIB);
@@ -51,7 +51,7 @@ static void on_reset(Vm *vm) {
 
 static void on_rival(Vm *vm) {
         vm->rival.n_yields++;
-        vm->rival.yield_until_usec = u64_add(vm_now(), RIVAL_YIELD_USEC);
+        vm->rival.yield_until_usec = u64_add(clock_monotonic_usec(), RIVAL_YIELD_USEC);
         log_event(LOG_WARNING, MESSAGE_ID_RIVAL, &(LogField){"VM_NAME", vm->name}, 1,
                   "VM %s: somebody else changes its memory%s", vm->name,
                   vm->rival.n_yields < RIVAL_YIELDS_MAX ? ": it is left alone for 5 minutes"
@@ -68,7 +68,7 @@ static void on_oom_deflation(Vm *vm) {
         unsigned suppressed;
 
         step.from_bytes = step.to_bytes = vm->sizes.balloon_bytes;
-        vm->last_refusal_usec = vm_now();
+        vm->last_refusal_usec = clock_monotonic_usec();
         vm->n_refusals++;
         if (log_limit_allows(&vm->log_limit, vm->last_refusal_usec, &suppressed))
                 log_event(LOG_WARNING, MESSAGE_ID_GUEST_OOM, &(LogField){"VM_NAME", vm->name}, 1,
@@ -94,7 +94,7 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
                 return;
         }
         verdict = vm_rival_check(vm, &before, fresh);
-        vm->model_usec = vm_now();
+        vm->model_usec = clock_monotonic_usec();
         vm->monitor_up = true;
         vm->unsure_bytes = 0;
         vm->least_size_bytes = u64_min(vm->least_size_bytes, vm->sizes.size_bytes);
@@ -107,14 +107,14 @@ static void on_model(Vm *vm, const MemoryModel *fresh) {
         vm_feed_kind(vm, RESIZE_EVENT_MODEL);
         vm_return_dimms(vm);
         if (due)
-                vm_judge(vm, vm_now());
+                vm_judge(vm, clock_monotonic_usec());
 }
 
 static void on_lost(Vm *vm, const char *why) {
         unsigned suppressed;
 
         vm->monitor_up = false;
-        vm->monitor_lost_usec = vm_now();
+        vm->monitor_lost_usec = clock_monotonic_usec();
         vm_feed_kind(vm, RESIZE_EVENT_LOST);
         if (log_limit_allows(&vm->log_limit, vm->monitor_lost_usec, &suppressed))
                 log_event(LOG_WARNING, MESSAGE_ID_MONITOR_LOST, &(LogField){"VM_NAME", vm->name}, 1,

@@ -47,7 +47,7 @@ static void preview(const Vm *vm, ControlPlan *plan) {
 
 int vm_operator_resize(Vm *vm, uint64_t target_bytes, bool forecast, ControlPlan *ret) {
         ArbiterHost host = vm_host(vm);
-        uint64_t now_usec = vm_now();
+        uint64_t now_usec = clock_monotonic_usec();
         ArbiterVerdict verdict;
         ArbiterVm subject;
         int r;

@@ -28,7 +28,7 @@ static ResizeEvent complete(const Vm *vm, const ResizeEvent *event, MemoryModel 
         ResizeEvent full = *event;
 
         *model = vm_model(vm);
-        full.now_usec = vm_now();
+        full.now_usec = clock_monotonic_usec();
         full.model = model;
         full.available_bytes = vm->guest.available_bytes;
         full.plug_budget_bytes = vm->guest.plug_budget_bytes;
@@ -43,8 +43,10 @@ static int send_request(Vm *vm, const ResizeAction *action) {
                         {
                                 .id = decision->id,
                                 .step = action->step_number,
-                                .deadline_usec = session_guest_usec(
-                                        vm->session, u64_add(vm_now(), vm->env->resize.offer_timeout_usec)),
+                                .deadline_usec =
+                                        session_guest_usec(vm->session,
+                                                           u64_add(clock_monotonic_usec(),
+                                                                   vm->env->resize.offer_timeout_usec)),
                                 .bytes = action->bytes,
                                 .remaining_bytes = action->remaining_bytes,
                                 .balloon = action->step.actuator == ACTUATOR_BALLOON,
@@ -64,7 +66,8 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
                         {
                                 .id = vm->resize->decision.id,
                                 .deadline_usec =
-                                        session_guest_usec(vm->session, u64_add(vm_now(), NOTICE_LIFE_USEC)),
+                                        session_guest_usec(vm->session,
+                                                           u64_add(clock_monotonic_usec(), NOTICE_LIFE_USEC)),
                                 .bytes = delta > 0 ? (uint64_t) delta : 0,
                                 .balloon = action->step.actuator == ACTUATOR_BALLOON,
                         },
@@ -128,7 +131,7 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec) {
 static void finish(Vm *vm) {
         const Decision *decision = &vm->resize->decision;
 
-        vm->closed_usec = vm_now();
+        vm->closed_usec = clock_monotonic_usec();
         /* A step planned on an older reading would ask for what is there already. */
         if (vm->monitor_up)
                 (void) vmm_refresh(vm->vmm);
@@ -212,13 +215,13 @@ void vm_on_timer(void *userdata) {
         if (vm->resize)
                 vm_feed_kind(vm, RESIZE_EVENT_TICK);
         else
-                vm_judge(vm, vm_now());
+                vm_judge(vm, clock_monotonic_usec());
 }
 
 /* Without a word sent: the host is out of memory, and tries again as after any failure. */
 static void fail(Vm *vm, Decision *decision) {
         decision->result = RESULT_FAILED;
-        decision->closed_usec = vm_now();
+        decision->closed_usec = clock_monotonic_usec();
         vm_note_result(vm, decision, decision->closed_usec);
         vm->env->record(decision, vm->env->userdata);
 }

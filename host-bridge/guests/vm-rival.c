@@ -49,7 +49,7 @@ void vm_rival_note_command(Vm *vm, const PlanStep *step) {
         case ACTUATOR_BALLOON:
                 vm->rival.balloon_left_bytes =
                         vm->rival.balloon_commanded ? vm->rival.balloon_bytes : step->from_bytes;
-                vm->rival.balloon_turned_usec = vm_now();
+                vm->rival.balloon_turned_usec = clock_monotonic_usec();
                 vm->rival.balloon_bytes = step->to_bytes;
                 vm->rival.balloon_commanded = true;
                 return;
@@ -83,7 +83,7 @@ static RivalVerdict check_balloon(const Vm *vm, uint64_t before_bytes, uint64_t 
                  least_bytes = u64_min(before_bytes, goal_bytes);
 
         if (vm->rival.balloon_commanded &&
-            u64_sub(vm_now(), vm->rival.balloon_turned_usec) < BALLOON_TURN_USEC) {
+            u64_sub(clock_monotonic_usec(), vm->rival.balloon_turned_usec) < BALLOON_TURN_USEC) {
                 most_bytes = u64_max(most_bytes, vm->rival.balloon_left_bytes);
                 least_bytes = u64_min(least_bytes, vm->rival.balloon_left_bytes);
         }

@@ -16,19 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host-bridge/guests/vm-internal.h"
 
 /* A VM whose channel and monitor are both dead for so long is not running: its memory is the host's again. */
 #define GONE_USEC (10 * USEC_PER_SEC)
-
-uint64_t vm_now(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
 
 static int open_channel(Vm *vm, const char *path) {
         const VmEnv *env = vm->env;
@@ -77,7 +69,7 @@ int vm_new(VmEnv *env, const char *name, const VmPolicy *policy, const char *cha
                         return r;
         }
 
-        vm_renew_lease(vm, vm_now());
+        vm_renew_lease(vm, clock_monotonic_usec());
         *ret = TAKE_PTR(vm);
         return 0;
 }

@@ -22,13 +22,6 @@
 #define CORRUPT_SUFFIX  ".corrupt"
 #define CORRUPT_AT_MOST 3U /* then it is the disk, and not the file */
 
-static uint64_t realtime_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 static void put_aside(AuditFile *file) {
         char other[PATH_MAX + STRLEN(CORRUPT_SUFFIX)];
 
@@ -69,7 +62,8 @@ static int prune(AuditFile *file) {
         if (now < file->prune_usec)
                 return 0;
         file->prune_usec = u64_add(now, PRUNE_USEC);
-        return audit_store_prune(file->store, u64_sub(realtime_usec(), file->retention_usec), file->rows_max);
+        return audit_store_prune(file->store, u64_sub(clock_realtime_usec(), file->retention_usec),
+                                 file->rows_max);
 }
 
 static int try_write(AuditFile *file, const Decision *decisions, size_t n) {

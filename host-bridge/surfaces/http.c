@@ -17,8 +17,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "host-bridge/surfaces/metrics-totals.h"
@@ -40,13 +40,6 @@ struct Http {
         uint64_t fresh_until_usec;
         VmSnapshot vm; /* too big for a stack */
 };
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
 
 /* -- the text -------------------------------------------------------------------------------------- */
 
@@ -88,7 +81,7 @@ static void forget_text(Http *http) {
 /* Returns a response that is borrowed, or NULL. */
 static struct MHD_Response *fresh_text(Http *http) {
         MetricsText text = {.limit = HTTP_TEXT_MAX};
-        uint64_t begun_usec = now_usec(), took_usec;
+        uint64_t begun_usec = clock_monotonic_usec(), took_usec;
         int r;
 
         if (http->text && begun_usec < http->fresh_until_usec)
@@ -107,7 +100,7 @@ static struct MHD_Response *fresh_text(Http *http) {
         }
         (void) MHD_add_response_header(http->text, MHD_HTTP_HEADER_CONTENT_TYPE,
                                        "text/plain; version=0.0.4; charset=utf-8");
-        took_usec = now_usec() - begun_usec;
+        took_usec = clock_monotonic_usec() - begun_usec;
         http->fresh_until_usec =
                 begun_usec + took_usec + u64_max(HTTP_FRESH_MIN_USEC, HTTP_FRESH_FACTOR * took_usec);
         return http->text;

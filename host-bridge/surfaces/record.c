@@ -14,10 +14,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "common/units.h"
 #include "host-bridge/surfaces/messages.h"
 
 struct Record {
@@ -32,7 +33,6 @@ struct Record {
 
 int record_new(size_t capacity, Record **ret) {
         Record *record;
-        struct timespec now;
 
         assert(capacity > 0);
         assert(ret);
@@ -42,8 +42,7 @@ int record_new(size_t capacity, Record **ret) {
                 return -ENOMEM;
         record->capacity = capacity;
         /* Milliseconds since 1970: a restarted bridge goes on above the ids of its predecessor. */
-        (void) clock_gettime(CLOCK_REALTIME, &now);
-        record->last_id = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+        record->last_id = clock_realtime_usec() / USEC_PER_MSEC;
         *ret = record;
         return 0;
 }
