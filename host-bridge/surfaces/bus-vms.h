@@ -6,7 +6,7 @@
  * that know D-Bus and not memtide. Read-only.
  *
  *  interface org.memtide.Vm1
- *  Name s, State s, SizeBytes t, CommittedBytes t, Urgency s, Fields a{sv} (as of GetVm)
+ *  Name s, State s, SizeBytes t, CommittedBytes t, Urgency s, Fields a{sv} (as of GetVm; not in GetAll)
  */
 
 #include <systemd/sd-bus.h>

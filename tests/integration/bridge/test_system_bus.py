@@ -80,7 +80,9 @@ def test_every_vm_is_an_object(world: World, bus: SystemBus) -> None:
     assert sorted(vms) == ["/org/memtide/Bridge1/vm/a", "/org/memtide/Bridge1/vm/b_2d1_2ex"]
     one = {name: value["data"] for name, value in vms["/org/memtide/Bridge1/vm/b_2d1_2ex"].items()}
     assert one["Name"] == "b-1.x" and one["State"] == "managed" and one["SizeBytes"] == 512 << 20
-    assert one["Fields"]["size_bytes"]["data"] == one["SizeBytes"] == world.status("b-1.x")["size_bytes"]
+    assert "Fields" not in one, "it is too much to be had of all at once"
+    fields = busctl(bus, "--json=short", "get-property", NAME[0], "/org/memtide/Bridge1/vm/a", "org.memtide.Vm1", "Fields")
+    assert json.loads(fields.stdout)["data"]["size_bytes"]["data"] == world.status("a")["size_bytes"]
     for path, words in (("/org/memtide/Bridge1/vm/none", "Name"), ("/org/memtide/Bridge1/vm/a", "Nonsense")):
         assert busctl(bus, "get-property", NAME[0], path, "org.memtide.Vm1", words).returncode != 0
     assert busctl(bus, "set-property", NAME[0], "/org/memtide/Bridge1/vm/a", "org.memtide.Vm1", "SizeBytes", "t",
