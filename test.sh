@@ -37,13 +37,13 @@ USAGE
 
 list_suites() {
         cat <<LIST
-lint          clang-format, shellcheck, length budgets, layers, docs parity, scan-build
+lint          clang-format, shellcheck, length budgets, layers, docs parity, systemd units, scan-build
 unit          one program per module, virtual time, and the simulator
 fuzz-regress  every fuzz target over its corpus
 sanitize      unit and fuzz-regress once more under ASan and UBSan
 integration   the real daemons over sockets against scripted peers, under ASan and UBSan
 e2e           real QEMU guests on a Debian kernel
-soak          what takes long in real guests: storms, matrices of loads; only when named
+soak          what takes long in real guests: storms, loads, kills, hostile hosts; only when named
 LIST
 }
 
