@@ -153,7 +153,7 @@ parse_arguments() {
                         exit 2
                         ;;
                 *)
-                        if ! printf '%s\n' "${ALL_SUITES[@]}" "${EXTRA_SUITES[@]}" | grep -qx -- "$1"; then
+                        if [[ " ${ALL_SUITES[*]} ${EXTRA_SUITES[*]} " != *" $1 "* ]]; then
                                 echo "test.sh: no suite '$1'; there are: ${ALL_SUITES[*]} ${EXTRA_SUITES[*]}" >&2
                                 exit 2
                         fi
