@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.guest.guest import Guest
 from tests.guest.unix import connect
+from tests.guest.wait import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,13 +42,13 @@ class HostPeer:
 
     def wait(self, body: str, seconds: float, accept: Callable[[Any], bool] = lambda message: True) -> Any:
         """The first message of that kind that is accepted and was not there before."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE * seconds
         while True:
             for message in self._read(deadline):
                 if message.WhichOneof("body") == body and accept(getattr(message, body)):
                     return getattr(message, body)
             assert time.monotonic() < deadline, \
-                f"no {body} in {seconds} s, but {[m.WhichOneof('body') for m in self.received[-20:]]}"
+                f"no {body} in {PATIENCE * seconds} s, but {[m.WhichOneof('body') for m in self.received[-20:]]}"
 
     def all(self, body: str) -> list[Any]:
         return [getattr(m, body) for m in self.received if m.WhichOneof("body") == body]

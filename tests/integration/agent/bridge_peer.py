@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memtide_wire import Reader, envelope, frame
+from tests.guest.wait import PATIENCE
 
 DEADLINE_S = 10.0
 
@@ -102,7 +103,7 @@ class BridgePeer:
     def wait(self, body: str, since: int = 0, seconds: float = DEADLINE_S,
              accept: Callable[[Any], bool] = lambda message: True) -> Any:
         """The first message of this kind since the mark that is accepted."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         with self._condition:
             while True:
                 for _, message in self.received[since:]:
@@ -111,7 +112,7 @@ class BridgePeer:
                 left = end - time.monotonic()
                 if left <= 0:
                     kinds = [m.WhichOneof("body") for _, m in self.received[since:]]
-                    raise AssertionError(f"no {body} in {seconds} s, but {kinds[-20:]}")
+                    raise AssertionError(f"no {body} in {PATIENCE * seconds} s, but {kinds[-20:]}")
                 self._condition.wait(left)
 
     def open(self) -> None:

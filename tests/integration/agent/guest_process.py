@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge_peer import BridgePeer
 from machine_tree import MachineTree
+from tests.guest.wait import PATIENCE
 
 CONFIG = """
 [Agent]
@@ -80,7 +81,7 @@ class Guest:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def wait_for_log(self, text: str, seconds: float = 5) -> None:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while text not in self.log_text():
             assert time.monotonic() < end, f"the log has no {text!r}:\n{self.log_text()}"
             time.sleep(0.02)

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.guest.wait import PATIENCE
+
 HERE = Path(__file__).parent
 POLICIES = HERE.parents[2] / "packaging"
 # The rules of Debian's system.conf that matter here, and then the policy that memtide installs.
@@ -44,7 +46,7 @@ class SystemBus:
         self.config.write_text(CONFIG.format(socket=self.socket, more=more), encoding="ascii")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.daemon = self._spawn("dbus-daemon", f"--config-file={self.config}", "--nofork")
-        end = time.monotonic() + 5
+        end = time.monotonic() + PATIENCE * 5
         while not self.socket.exists():
             assert time.monotonic() < end, "no dbus-daemon"
             time.sleep(0.02)
@@ -98,7 +100,7 @@ class Application:
         return self.lines
 
     def wait(self, line: str, seconds: float = 8) -> None:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while line not in self.heard():
             assert time.monotonic() < end, f"{line!r} was not heard, but {self.lines}"
             time.sleep(0.02)

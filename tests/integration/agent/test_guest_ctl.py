@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BUILD
+from tests.guest.wait import PATIENCE
 
 MIB = 1 << 20
 PROGRAM = BUILD / "host-bridge" / "memtidectl"
@@ -52,7 +53,7 @@ class Watcher:
         return self.file.read_text(encoding="ascii").splitlines() if self.file.exists() else []
 
     def wait(self, *lines: str, seconds: float = 5) -> None:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while self.lines() != list(lines):
             assert time.monotonic() < end, f"{self.lines()} instead of {lines}"
             time.sleep(0.02)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BUILD, ROOT
+from tests.guest.wait import PATIENCE
 
 MIB = 1 << 20
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ def plain_build() -> Path | None:
 def allocations(guest) -> int:
     before = guest.log_text().count("allocations: ")
     guest.process.send_signal(signal.SIGUSR1)
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE * 5
     while guest.log_text().count("allocations: ") == before:
         assert time.monotonic() < end
         time.sleep(0.02)

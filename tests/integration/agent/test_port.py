@@ -7,6 +7,8 @@ import pty
 import time
 import tty
 
+from tests.guest.wait import PATIENCE
+
 
 def test_without_a_port_it_says_what_to_add_and_exits_with_3(guest):
     guest.bridge.go_away()
@@ -30,7 +32,7 @@ def test_onlines_while_it_waits(guest):
     guest.wait_for_log("waiting for it")
     folder = guest.machine.path / "sys/devices/system/memory"
     offline = [p for p in folder.glob("memory*/state") if p.read_text().strip() == "offline"]
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE * 5
     while offline and time.monotonic() < end:
         time.sleep(0.05)
         offline = [p for p in offline if p.read_text().strip() == "offline"]

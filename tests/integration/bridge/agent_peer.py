@@ -12,6 +12,7 @@ from typing import Any
 
 import memtide_pb2 as pb
 from memtide_wire import Reader, envelope, frame
+from tests.guest.wait import PATIENCE
 
 MIB = 1 << 20
 
@@ -98,13 +99,13 @@ class AgentPeer:
     def wait_for(self, body: str, n: int = 1, timeout: float = 10.0) -> Any:
         """The n-th message of this kind since the start."""
         with self._condition:
-            if not self._condition.wait_for(lambda: len(self.all_of(body)) >= n, timeout):
-                raise AssertionError(f"no {body} number {n} within {timeout} s")
+            if not self._condition.wait_for(lambda: len(self.all_of(body)) >= n, PATIENCE * timeout):
+                raise AssertionError(f"no {body} number {n} within {PATIENCE * timeout} s")
             return self.all_of(body)[n - 1]
 
     def wait_session(self, timeout: float = 10.0) -> None:
         with self._condition:
-            if not self._condition.wait_for(lambda: self.session != 0, timeout):
+            if not self._condition.wait_for(lambda: self.session != 0, PATIENCE * timeout):
                 raise AssertionError("no session")
 
     # -- the port --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 import memtide_pb2 as pb
 from agent_peer import AgentPeer, report
 from qmp_peer import MIB, QmpPeer
+from tests.guest.wait import PATIENCE
 
 # Holds so short that a test need not wait; timeouts as by default.
 CONFIG = """
@@ -181,12 +182,12 @@ class World:
         return process.wait(timeout=10)
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE * timeout
         while True:
             if value := condition():
                 return value
             assert not self.process or self.process.poll() is None, "the bridge has ended"
-            assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+            assert time.monotonic() < deadline, f"waited {PATIENCE * timeout} s for {what}"
             time.sleep(0.01)
 
     def ctl(self, *words: str) -> Any:
