@@ -9,6 +9,7 @@
  */
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "common/log.h"
@@ -24,21 +25,28 @@ static uint64_t hash(const char *text) {
         return h;
 }
 
-void log_unusable(const char *path, int error, const char *without) {
+/* Whether this is the first time. A worker may be the first to meet a broken file of a memory block. */
+static bool remember(uint64_t h) {
+        static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
         static uint64_t named[NAMED_MAX];
         static unsigned n_named;
-        uint64_t h;
+        bool is_new = true;
 
+        (void) pthread_mutex_lock(&mutex);
+        for (unsigned i = 0; i < n_named; i++)
+                is_new = is_new && named[i] != h;
+        is_new = is_new && n_named < NAMED_MAX;
+        if (is_new)
+                named[n_named++] = h;
+        (void) pthread_mutex_unlock(&mutex);
+        return is_new;
+}
+
+void log_unusable(const char *path, int error, const char *without) {
         assert(path);
         assert(error < 0);
         assert(without);
 
-        h = hash(path);
-        for (unsigned i = 0; i < n_named; i++)
-                if (named[i] == h)
-                        return;
-        if (n_named >= NAMED_MAX)
-                return;
-        named[n_named++] = h;
-        (void) log_warning_errno(error, "Cannot use %s, working without %s: %m", path, without);
+        if (remember(hash(path)))
+                (void) log_warning_errno(error, "Cannot use %s, working without %s: %m", path, without);
 }

@@ -62,7 +62,7 @@ void log_event(int level, const char *message_id, const LogField *fields, size_t
 #define log_debug_errno(error, ...)   log_line(LOG_DEBUG, error, __VA_ARGS__)
 
 /*
- * Says once per path that it cannot be used, error (-errno) is why, and what is done without. Not to be called by two threads.
+ * Says once per path that it cannot be used, error (-errno) is why, and what is done without. Any thread may.
  */
 void log_unusable(const char *path, int error, const char *without);
 

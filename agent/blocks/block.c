@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "agent/policy/zone.h"
+#include "common/log.h"
 #include "common/macro.h"
 #include "common/parse.h"
 #include "common/units.h"
@@ -173,35 +174,63 @@ int block_state_read(const RootDir *root, uint64_t number, BlockState *ret) {
         return 0;
 }
 
-static Zone zone_from_word(const char *word) {
-        if (strcmp(word, "Movable") == 0)
-                return ZONE_MOVABLE;
-        if (strcmp(word, "Normal") == 0 || strcmp(word, "DMA32") == 0 || strcmp(word, "DMA") == 0)
-                return ZONE_KERNEL;
-        return ZONE_UNKNOWN; /* "none": the block spans zones or nodes */
+/* Returns 0, or -EBADMSG for a word that no kernel says. */
+static int zone_from_word(const char *word, Zone *ret) {
+        static const struct {
+                const char *word;
+                Zone zone;
+        } zones[] = {
+                {"Movable", ZONE_MOVABLE}, {"Normal", ZONE_KERNEL},  {"DMA32", ZONE_KERNEL},
+                {"DMA", ZONE_KERNEL},      {"none", ZONE_UNKNOWN}, /* the block spans zones or nodes */
+                {"HighMem", ZONE_UNKNOWN}, {"Device", ZONE_UNKNOWN},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(zones); i++)
+                if (strcmp(word, zones[i].word) == 0) {
+                        *ret = zones[i].zone;
+                        return 0;
+                }
+        return -EBADMSG;
+}
+
+/* The first zone of a text that is taken apart, and whether Movable is among them. Returns 0 or -EBADMSG. */
+static int zones_parse(char *text, Zone *ret_first, bool *ret_movable) {
+        Zone first = ZONE_UNKNOWN, zone;
+        bool movable = false, any = false;
+
+        for (char *word; (word = strsep(&text, " "));) {
+                if (word[0] == '\0')
+                        continue;
+                if (zone_from_word(word, &zone) < 0)
+                        return -EBADMSG;
+                if (!any)
+                        first = zone;
+                any = true;
+                movable = movable || zone == ZONE_MOVABLE;
+        }
+        if (!any)
+                return -EBADMSG;
+        *ret_first = first;
+        *ret_movable = movable;
+        return 0;
 }
 
 int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_movable) {
-        char text[128], *rest = text, *word;
+        char text[128], path[BLOCK_PATH_MAX];
         Zone first = ZONE_UNKNOWN;
-        bool movable = false, any = false;
+        bool movable = false;
         ssize_t n;
 
         assert(root);
         assert(ret);
 
         n = attribute_read(root, number, "valid_zones", text, sizeof(text));
+        if (n >= 0)
+                n = strlen(text) == (size_t) n ? zones_parse(text, &first, &movable) : -EBADMSG;
+        if (n < 0 && n != -ENOENT) /* a kernel without CONFIG_MEMORY_HOTREMOVE has none */
+                log_unusable(block_path(path, number, "valid_zones"), (int) n, "this block's zone");
         if (n < 0)
                 return (int) n;
-
-        while ((word = strsep(&rest, " "))) {
-                if (word[0] == '\0')
-                        continue;
-                if (!any)
-                        first = zone_from_word(word);
-                any = true;
-                movable = movable || zone_from_word(word) == ZONE_MOVABLE;
-        }
 
         *ret = first;
         if (ret_movable)
@@ -228,7 +257,7 @@ static bool verify(const RootDir *root, uint64_t number, int r, BlockOnline *res
         if (q >= 0 && state == BLOCK_STATE_ONLINE) {
                 result->result = r < 0 ? BLOCK_ONLINE_ALREADY : BLOCK_ONLINE_DONE;
                 if (block_zone_read(root, number, &result->zone, NULL) < 0)
-                        result->zone = ZONE_UNKNOWN; /* without CONFIG_MEMORY_HOTREMOVE there is no file */
+                        result->zone = ZONE_UNKNOWN;
                 return true;
         }
 

@@ -49,7 +49,8 @@ int block_state_read(const RootDir *root, uint64_t number, BlockState *ret);
 
 /*
  * The zone of an online block (ZONE_UNKNOWN for one that spans zones), or the one that a plain "online" would
- * give now; ret_movable tells whether Movable is possible (NULL if not wanted). Returns 0 or -errno.
+ * give now; ret_movable tells whether Movable is possible (NULL if not wanted). Returns 0, -ENOENT if the block is gone or the
+ * kernel does not say, or -errno: the file has been named in the log then. May be called by a worker.
  */
 int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_movable);
 

@@ -91,6 +91,7 @@ static const File files[] = {
         {BLOCKS "block_size_bytes", "memory-blocks", 0, ONCE | BIT(TRUNCATED)},
         {BLOCKS "auto_online_blocks", NULL, 0, BIT(MISSING) | BIT(VANISHED) | BIT(OVERFLOW)},
         {BLOCKS "memory64/state", NULL, 0, BIT(MISSING) | BIT(VANISHED) | BIT(OVERFLOW)},
+        {BLOCKS "memory64/valid_zones", NULL, 0, BIT(MISSING) | BIT(VANISHED) | BIT(OVERFLOW)},
         {BLOCKS "memory64/firmware_node", NULL, 0, BIT(MISSING) | BIT(UNREADABLE), .is_link = true},
         {"proc/iomem", NULL, 0, BIT(TRUNCATED) | BIT(VANISHED)},
 };
@@ -259,6 +260,19 @@ static unsigned look(Agent *agent) {
         return has;
 }
 
+/* The zone that a block got is read when it has been written online. */
+static void wait_for_writes(Agent *agent) {
+        unsigned n_online, n_offline;
+
+        for (unsigned i = 0; i < 1000; i++) {
+                block_service_counts(agent->blocks, &n_online, &n_offline);
+                if (n_offline == 0)
+                        return;
+                assert_true(sd_event_run(agent->event, USEC_PER_MSEC) >= 0);
+        }
+        fail_msg("%u blocks stay offline", n_offline);
+}
+
 /* In a child. fault FAULT_MAX: none. Returns what was had in the end. */
 static unsigned live(const File *file, Fault fault) {
         AgentConfig config = agent_config_defaults();
@@ -282,6 +296,8 @@ static unsigned live(const File *file, Fault fault) {
                         block_service_configure(agent->blocks, &(BlockServiceConfig){.online = true});
                 has = look(agent);
         }
+        if (file && strstr(file->path, "valid_zones"))
+                wait_for_writes(agent);
         agent_free(agent);
         return has;
 }

@@ -173,18 +173,16 @@ static void test_zones(void **state) {
                 Zone zone;
                 bool movable;
         } zones[] = {
-                {"Movable\n", ZONE_MOVABLE, true},
-                {"Normal\n", ZONE_KERNEL, false},
-                {"Normal Movable\n", ZONE_KERNEL, true},
-                {"Movable Normal\n", ZONE_MOVABLE, true},
-                {"DMA32\n", ZONE_KERNEL, false},
-                {"DMA\n", ZONE_KERNEL, false},
-                {"none\n", ZONE_UNKNOWN, false},
-                {"", ZONE_UNKNOWN, false},
-                {"  Normal  Movable \n", ZONE_KERNEL, true},
+                {"Movable\n", ZONE_MOVABLE, true},       {"Normal\n", ZONE_KERNEL, false},
+                {"Normal Movable\n", ZONE_KERNEL, true}, {"Movable Normal\n", ZONE_MOVABLE, true},
+                {"DMA32\n", ZONE_KERNEL, false},         {"DMA\n", ZONE_KERNEL, false},
+                {"none\n", ZONE_UNKNOWN, false},         {"  Normal  Movable \n", ZONE_KERNEL, true},
                 {"Device\n", ZONE_UNKNOWN, false},
         };
+        static const char *const broken[] = {
+                "", "\n", "  \n", "Norma\n", "Normal Movabl\n", "Normal\tMovable\n", "0\n"};
         _cleanup_(tree_freep) Tree *tree = tree_new(NULL);
+        Zone untouched = ZONE_MOVABLE;
 
         for (size_t i = 0; i < ELEMENTSOF(zones); i++) {
                 bool movable;
@@ -195,6 +193,12 @@ static void test_zones(void **state) {
                 if (zone != zones[i].zone || movable != zones[i].movable)
                         fail_msg("\"%s\"", zones[i].text);
         }
+        for (size_t i = 0; i < ELEMENTSOF(broken); i++) {
+                tree_write(tree, BLOCK_FOLDER "/memory7/valid_zones", broken[i]);
+                if (block_zone_read(tree->root, 7, &untouched, NULL) != -EBADMSG || untouched != ZONE_MOVABLE)
+                        fail_msg("\"%s\"", broken[i]);
+        }
+        assert_int_equal(block_zone_read(tree->root, 8, &untouched, NULL), -ENOENT);
 }
 
 /* -- whose it is ----------------------------------------------------------------------------------- */
