@@ -19,7 +19,7 @@
 typedef struct VmEntry {
         Vm *vm; /* its name is the key */
         char *place; /* its channel and its hypervisor as they are in use, as one word: another place is another VM */
-        bool seen; /* in the delivery under way */
+        uint64_t delivery; /* in which it was there last */
         UT_hash_handle hh;
 } VmEntry;
 
@@ -40,6 +40,8 @@ struct Bridge {
         Leases *leases;
         bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
         VmEntry *vms; /* hash by name */
+        uint64_t n_deliveries;
+        bool unsorted;              /* VMs have come since they were in the order of names */
         BridgeVmHandler vm_handler; /* or NULL */
         void *vm_userdata;
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
@@ -64,7 +66,7 @@ VmEntry *bridge_find(const Bridge *bridge, const char *name);
 void bridge_restore(const Bridge *bridge, VmEntry *entry);
 
 /* A delivery of discovery: VMs come, change and go. */
-void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata);
+void bridge_take_vm(DiscoveryStep step, const DiscoveredVm *vm, void *userdata);
 
 /* Visits every VM; userdata is the bridge. */
 void bridge_walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata);

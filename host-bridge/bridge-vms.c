@@ -14,6 +14,8 @@
 #include "common/log.h"
 #include "host-bridge/bridge-internal.h"
 
+#define PLACE_MAX (VMM_ADDRESS_MAX + VM_PATH_MAX + 16U)
+
 static const char *path_or_null(const char *path) {
         return path[0] != '\0' ? path : NULL;
 }
@@ -24,14 +26,9 @@ static void entry_free(VmEntry *entry) {
         free(entry);
 }
 
-/* NULL: out of memory. */
-static char *place_of(const DiscoveredVm *discovered) {
-        char *place;
-
-        return asprintf(&place, "%u %s %s", (unsigned) discovered->hypervisor.origin,
-                        discovered->hypervisor.text, discovered->channel) < 0
-                       ? NULL
-                       : place;
+static void write_place(const DiscoveredVm *discovered, char place[static PLACE_MAX]) {
+        (void) snprintf(place, PLACE_MAX, "%u %s %s", (unsigned) discovered->hypervisor.origin,
+                        discovered->hypervisor.text, discovered->channel);
 }
 
 void bridge_watch_vms(Bridge *bridge, BridgeVmHandler handler, void *userdata) {
@@ -67,6 +64,7 @@ VmEntry *bridge_find(const Bridge *bridge, const char *name) {
 
 static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         const char *name;
+        char place[PLACE_MAX];
         VmEntry *entry;
         int r = -ENOMEM;
 
@@ -75,7 +73,8 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
                 log_error("VM %s: out of memory", discovered->name);
                 return NULL;
         }
-        entry->place = place_of(discovered);
+        write_place(discovered, place);
+        entry->place = strdup(place);
         if (entry->place)
                 r = vm_new(&bridge->env, discovered->name, &discovered->policy,
                            path_or_null(discovered->channel), &discovered->hypervisor, &entry->vm);
@@ -87,7 +86,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
         name = vm_name(entry->vm);
         HASH_ADD_KEYPTR(hh, bridge->vms, name, strlen(name), entry);
-        bridge->loose = true;
+        bridge->loose = bridge->unsorted = true;
         bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
@@ -100,9 +99,10 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
 static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         VmEntry *entry = bridge_find(bridge, discovered->name);
-        _cleanup_free_ char *place = entry ? place_of(discovered) : NULL;
+        char place[PLACE_MAX];
 
-        if (place && strcmp(entry->place, place) != 0) {
+        write_place(discovered, place);
+        if (entry && strcmp(entry->place, place) != 0) {
                 drop_vm(bridge, entry);
                 entry = NULL;
         }
@@ -111,27 +111,43 @@ static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         if (!entry)
                 return;
         vm_set_policy(entry->vm, &discovered->policy);
-        entry->seen = true;
+        entry->delivery = bridge->n_deliveries;
 }
 
 static int compare_entries(const VmEntry *a, const VmEntry *b) {
         return strcmp(vm_name(a->vm), vm_name(b->vm));
 }
 
-void bridge_take_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
-        Bridge *bridge = userdata;
+static void end_delivery(Bridge *bridge) {
         VmEntry *entry, *next;
 
-        for (entry = bridge->vms; entry; entry = entry->hh.next)
-                entry->seen = false;
-        for (size_t i = 0; i < n; i++)
-                take_vm(bridge, &vms[i]);
         HASH_ITER (hh, bridge->vms, entry, next) {
-                if (!entry->seen)
+                if (entry->delivery != bridge->n_deliveries)
                         drop_vm(bridge, entry);
         }
-        HASH_SORT(bridge->vms, compare_entries);
+        if (bridge->unsorted)
+                HASH_SORT(bridge->vms, compare_entries);
+        bridge->unsorted = false;
         bridge->walked = NULL;
+}
+
+void bridge_take_vm(DiscoveryStep step, const DiscoveredVm *vm, void *userdata) {
+        Bridge *bridge = userdata;
+
+        switch (step) {
+
+        case DISCOVERY_BEGINS:
+                bridge->n_deliveries++;
+                return;
+
+        case DISCOVERY_VM:
+                take_vm(bridge, vm);
+                return;
+
+        case DISCOVERY_ENDS:
+                end_delivery(bridge);
+                return;
+        }
 }
 
 void bridge_walk_vms(ArbitrationVisit visit, void *visit_userdata, void *userdata) {

@@ -85,7 +85,7 @@ static void on_round(uint64_t now_usec, bool slow, void *userdata) {
                 if (bridge->loose)
                         forget_start();
                 bridge->loose = false;
-                discovery_rescan(bridge->discovery, false);
+                discovery_look(bridge->discovery);
         }
         if (now_usec >= bridge->settle_usec) {
                 fd_store_settle(bridge->fd_store);
@@ -198,7 +198,7 @@ static int look_for_vms(Bridge *bridge, const BridgeOptions *options) {
                                   .defaults = {.mode = (VmMode) options->config.mode,
                                                .adopt = options->adopt},
                           },
-                          bridge_take_vms, bridge, &bridge->discovery);
+                          bridge_take_vm, bridge, &bridge->discovery);
         return r < 0 ? r : open_libvirt(bridge, &options->config);
 }
 

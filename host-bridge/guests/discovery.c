@@ -4,6 +4,9 @@
  * Level-triggered: inotify only says that it is time to look, a slow round asks for a look anyhow, and each
  * look reads both folders whole. An event per file ("NAME.qmp appeared") was rejected: the queue overflows, sockets are
  * made before they listen, files are renamed over each other, and each of those is a case of its own then.
+ *
+ * A look at thousands of VMs goes in slices, between which the loop serves what has come; what changes during a look is found
+ * by the next one. The slow round passes over a folder that is provably as it was.
  */
 
 #include "host-bridge/guests/discovery.h"
@@ -16,12 +19,15 @@
 #include <sys/inotify.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "host-bridge/guests/discovery-scan.h"
 
 /* Folders change in bursts: look once, a moment later. */
 #define SETTLE_USEC (20 * USEC_PER_MSEC)
+
+#define SLICE_USEC 500U
 
 #define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_ONLYDIR)
 
@@ -32,7 +38,12 @@ struct Discovery {
         sd_event *event;
         sd_event_source *vms_watch, *policy_watch, *timer;
         bool policies_due;
-        VmConfig *configs; /* sorted by name */
+        sd_event_source *slice; /* the look under way goes on */
+        DiscoveryScan *scan;    /* NULL: none is */
+        bool delivering;        /* all is known, and VMs are being delivered */
+        bool again;             /* something changed since it began */
+        FolderMark mark;        /* of the last look */
+        VmConfig *configs;      /* sorted by name */
         size_t n_configs;
         DiscoveredVm *domains;
         size_t n_domains;
@@ -57,10 +68,58 @@ static int load_policies(Discovery *discovery) {
         return 0;
 }
 
+static void abandon(Discovery *discovery) {
+        discovery->scan = discovery_scan_free(discovery->scan);
+        (void) sd_event_source_set_enabled(discovery->slice, SD_EVENT_OFF);
+}
+
+static void end(Discovery *discovery, int r) {
+        if (r < 0)
+                (void) log_warning_errno(r, "Could not look for VMs in %s: %m", discovery->vms_dir);
+        discovery->mark = r < 0 ? (FolderMark){} : discovery_scan_mark(discovery->scan);
+        abandon(discovery);
+        if (discovery->again)
+                discovery_rescan(discovery, false);
+}
+
+/* Reads a piece, or delivers a VM. Returns 1, 0 at the end, or -errno. */
+static int proceed(Discovery *discovery) {
+        const DiscoveredVm *vm;
+        int r;
+
+        if (!discovery->delivering) {
+                r = discovery_scan_proceed(discovery->scan);
+                if (r == 0) {
+                        discovery->delivering = true;
+                        discovery->handler(DISCOVERY_BEGINS, NULL, discovery->userdata);
+                }
+                return r < 0 ? r : 1;
+        }
+        vm = discovery_scan_next(discovery->scan);
+        discovery->handler(vm ? DISCOVERY_VM : DISCOVERY_ENDS, vm, discovery->userdata);
+        return vm != NULL;
+}
+
+static void go_on(Discovery *discovery) {
+        uint64_t end_usec = clock_monotonic_usec() + SLICE_USEC;
+        int r;
+
+        do
+                r = proceed(discovery);
+        while (r > 0 && clock_monotonic_usec() < end_usec);
+        if (r > 0)
+                (void) sd_event_source_set_enabled(discovery->slice, SD_EVENT_ONESHOT);
+        else
+                end(discovery, r);
+}
+
+static int on_slice(sd_event_source *source, void *userdata) {
+        go_on(userdata);
+        return 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Discovery *discovery = userdata;
-        _cleanup_free_ DiscoveredVm *vms = NULL;
-        size_t n;
         int r;
 
         if (discovery->policies_due) {
@@ -71,7 +130,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                                                  discovery->policy_dir);
         }
 
-        r = discovery_scan(
+        discovery->again = discovery->delivering = false;
+        r = discovery_scan_new(
                 &(DiscoverySources){
                         .vms_dir = discovery->vms_dir,
                         .configs = discovery->configs,
@@ -80,12 +140,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         .n_domains = discovery->n_domains,
                         .defaults = discovery->defaults,
                 },
-                &vms, &n);
-        if (r < 0) {
-                (void) log_warning_errno(r, "Could not look for VMs in %s: %m", discovery->vms_dir);
-                return 0;
-        }
-        discovery->handler(vms, n, discovery->userdata);
+                &discovery->scan);
+        if (r < 0)
+                end(discovery, r);
+        else
+                go_on(discovery);
         return 0;
 }
 
@@ -121,11 +180,22 @@ void discovery_rescan(Discovery *discovery, bool policies) {
 
         discovery->policies_due = discovery->policies_due || policies || !discovery->policy_watch;
         watch(discovery);
+        discovery->again = true;
+        if (discovery->scan)
+                return;
         (void) sd_event_source_get_enabled(discovery->timer, &enabled);
         if (enabled != SD_EVENT_OFF)
                 return;
         (void) sd_event_source_set_time_relative(discovery->timer, SETTLE_USEC);
         (void) sd_event_source_set_enabled(discovery->timer, SD_EVENT_ONESHOT);
+}
+
+void discovery_look(Discovery *discovery) {
+        assert(discovery);
+
+        if (!discovery->vms_watch || !discovery->policy_watch ||
+            !folder_is_as_marked(discovery->vms_dir, &discovery->mark))
+                discovery_rescan(discovery, false);
 }
 
 int discovery_set_domains(Discovery *discovery, const DiscoveredVm *domains, size_t n) {
@@ -139,6 +209,7 @@ int discovery_set_domains(Discovery *discovery, const DiscoveredVm *domains, siz
                         return -ENOMEM;
                 memcpy(copy, domains, n * sizeof(*copy));
         }
+        abandon(discovery); /* it reads what is freed here */
         free(discovery->domains);
         discovery->domains = copy;
         discovery->n_domains = n;
@@ -152,9 +223,12 @@ int discovery_reload(Discovery *discovery, const DiscoveryDefaults *defaults) {
         assert(discovery);
         assert(defaults);
 
+        abandon(discovery); /* it reads what is freed here */
         r = load_policies(discovery);
-        if (r < 0)
+        if (r < 0) {
+                discovery_rescan(discovery, false);
                 return r;
+        }
         discovery->policies_due = false;
         discovery->defaults = *defaults;
         discovery_rescan(discovery, false);
@@ -194,6 +268,12 @@ int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHan
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(discovery->timer, "discovery");
+        r = sd_event_add_defer(event, &discovery->slice, on_slice, discovery);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(discovery->slice, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(discovery->slice, "discovery-slice");
         watch(discovery);
 
         *ret = TAKE_PTR(discovery);
@@ -207,6 +287,8 @@ Discovery *discovery_free(Discovery *discovery) {
         (void) sd_event_source_disable_unref(discovery->vms_watch);
         (void) sd_event_source_disable_unref(discovery->policy_watch);
         (void) sd_event_source_disable_unref(discovery->timer);
+        (void) sd_event_source_disable_unref(discovery->slice);
+        (void) discovery_scan_free(discovery->scan);
         (void) sd_event_unref(discovery->event);
         free(discovery->configs);
         free(discovery->domains);

@@ -34,8 +34,15 @@ typedef struct DiscoveryOptions {
         DiscoveryDefaults defaults;
 } DiscoveryOptions;
 
-/* vms: sorted by name, borrowed for the call. */
-typedef void (*DiscoveryHandler)(const DiscoveredVm *vms, size_t n, void *userdata);
+/* A delivery: a beginning, each VM once and in no order, an end. One that something overtakes has no end, and another begins. */
+typedef enum DiscoveryStep {
+        DISCOVERY_BEGINS,
+        DISCOVERY_VM,
+        DISCOVERY_ENDS,
+} DiscoveryStep;
+
+/* vm: of DISCOVERY_VM, borrowed for the call; else NULL. */
+typedef void (*DiscoveryHandler)(DiscoveryStep step, const DiscoveredVm *vm, void *userdata);
 
 /*
  * Reads the policies and watches; the first delivery comes from the event loop. Returns 0, -EINVAL if a
@@ -51,6 +58,9 @@ DEFINE_CLEANUP_FUNC(Discovery, discovery_free)
  * them stay as they were.
  */
 void discovery_rescan(Discovery *discovery, bool policies);
+
+/* For whom looks now and then: the same, unless nothing can have changed. */
+void discovery_look(Discovery *discovery);
 
 /* Reads the policies, and only if none has an error goes by them and by defaults. Returns 0, -EINVAL or -errno. */
 int discovery_reload(Discovery *discovery, const DiscoveryDefaults *defaults);

@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -54,7 +55,7 @@ typedef struct Fixture {
         unsigned n_errors, n_warnings;
         Discovery *discovery;
         unsigned n_deliveries;
-        size_t n_vms;
+        size_t n_vms, n_coming; /* as delivered, and of the delivery under way */
         DiscoveredVm vms_seen[16];
 } Fixture;
 
@@ -253,6 +254,31 @@ static void test_refused_places(void **state) {
         assert_non_null(strstr(said, "anyone may write to that folder"));
 }
 
+static int compare_vms(const void *a, const void *b) {
+        return strcmp(((const DiscoveredVm *) a)->name, ((const DiscoveredVm *) b)->name);
+}
+
+/* A whole look: at most n VMs in the order of their names. Returns how many there are, or -errno. */
+static int look(const DiscoverySources *sources, DiscoveredVm *ret, size_t n) {
+        _cleanup_(discovery_scan_freep) DiscoveryScan *scan = NULL;
+        const DiscoveredVm *vm;
+        size_t found = 0;
+        int r;
+
+        r = discovery_scan_new(sources, &scan);
+        if (r < 0)
+                return r;
+        while ((r = discovery_scan_proceed(scan)) > 0)
+                ;
+        if (r < 0)
+                return r;
+        for (; (vm = discovery_scan_next(scan)); found++)
+                if (found < n)
+                        ret[found] = *vm;
+        qsort(ret, MIN_OF(found, n), sizeof(*ret), compare_vms);
+        return (int) found;
+}
+
 static void test_scan(void **state) {
         static const VmConfig configs[] = {
                 {.name = "elsewhere",
@@ -269,9 +295,8 @@ static void test_scan(void **state) {
                 .defaults = {.mode = VM_MODE_SHADOW},
         };
         Fixture *f = *state;
-        _cleanup_free_ DiscoveredVm *vms = NULL;
+        DiscoveredVm vms[8] = {};
         char path[128];
-        size_t n;
 
         make_socket(f, "two.channel");
         make_socket(f, "two.qmp");
@@ -285,8 +310,7 @@ static void test_scan(void **state) {
         assert_int_equal(mkdir(path, 0700), 0);
 
         sources.vms_dir = f->vms;
-        assert_int_equal(discovery_scan(&sources, &vms, &n), 0);
-        assert_int_equal(n, 4);
+        assert_int_equal(look(&sources, vms, ELEMENTSOF(vms)), 4);
         assert_string_equal(vms[0].name, "elsewhere");
         assert_string_equal(vms[0].channel, "/x/c");
         assert_int_equal(vms[0].policy.max_bytes, GIB);
@@ -299,16 +323,83 @@ static void test_scan(void **state) {
         assert_false(vms[3].policy.controlled);
         assert_int_equal(vms[1].policy.mode, VM_MODE_MANAGED); /* its file goes before the default */
         assert_int_equal(vms[2].policy.mode, VM_MODE_SHADOW);
-        free(vms);
-        vms = NULL;
 
         sources.defaults = (DiscoveryDefaults){.adopt = true};
-        assert_int_equal(discovery_scan(&sources, &vms, &n), 0);
+        assert_int_equal(look(&sources, vms, ELEMENTSOF(vms)), 4);
         assert_int_equal(vms[0].policy.max_bytes, GIB); /* --adopt does not override a file */
         assert_true(vms[3].policy.controlled && vms[3].policy.max_bytes == UINT64_MAX);
         assert_int_equal(vms[3].policy.min_bytes, MIB);
         sources.vms_dir = "/nonexistent";
-        assert_int_equal(discovery_scan(&sources, &vms, &n), -ENOENT);
+        assert_int_equal(look(&sources, vms, ELEMENTSOF(vms)), -ENOENT);
+}
+
+/* A folder whose last change is long past, as one that nothing happens to is. */
+static void age_folder(const Fixture *f) {
+        const struct timespec long_ago[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+
+        assert_int_equal(utimensat(AT_FDCWD, f->vms, long_ago, 0), 0);
+}
+
+#define MANY 600 /* more than one block of them */
+
+static void test_many_in_pieces(void **state) {
+        _cleanup_(discovery_scan_freep) DiscoveryScan *scan = NULL;
+        Fixture *f = *state;
+        DiscoverySources sources = {.vms_dir = f->vms};
+        bool seen[MANY] = {false};
+        const DiscoveredVm *vm;
+        unsigned i, n_pieces = 0, n = 0;
+        char name[32];
+
+        for (i = 0; i < MANY; i++) {
+                (void) snprintf(name, sizeof(name), "vm%u.qmp", i);
+                make_socket(f, name);
+                (void) snprintf(name, sizeof(name), "vm%u.channel", i);
+                make_socket(f, name);
+        }
+        assert_int_equal(discovery_scan_new(&sources, &scan), 0);
+        while (discovery_scan_proceed(scan) > 0)
+                n_pieces++;
+        assert_true(n_pieces >= 2 * MANY / 64);
+        while ((vm = discovery_scan_next(scan))) {
+                assert_int_equal(sscanf(vm->name, "vm%u", &i), 1);
+                assert_true(i < MANY && !seen[i]);
+                assert_true(vm->channel[0] != '\0' && vm->hypervisor.origin == VMM_ORIGIN_QMP);
+                seen[i] = true;
+                n++;
+        }
+        assert_int_equal(n, MANY);
+}
+
+/* What comes while the folder is read is found by the same look, though not for ever. */
+static void test_change_while_it_is_read(void **state) {
+        _cleanup_(discovery_scan_freep) DiscoveryScan *scan = NULL, *other = NULL;
+        Fixture *f = *state;
+        DiscoverySources sources = {.vms_dir = f->vms};
+        unsigned n = 0, n_pieces = 0;
+        char name[32];
+
+        make_socket(f, "a.qmp");
+        age_folder(f);
+        assert_int_equal(discovery_scan_new(&sources, &scan), 0);
+        make_socket(f, "b.qmp");
+        while (discovery_scan_proceed(scan) > 0)
+                n_pieces++;
+        assert_int_equal(n_pieces, 1);
+        while (discovery_scan_next(scan))
+                n++;
+        assert_int_equal(n, 2);
+
+        age_folder(f);
+        assert_int_equal(discovery_scan_new(&sources, &other), 0);
+        for (n_pieces = 0; n_pieces < 100; n_pieces++) {
+                (void) snprintf(name, sizeof(name), "c%u.qmp", n_pieces);
+                make_socket(f, name);
+                if (discovery_scan_proceed(other) == 0)
+                        break;
+                age_folder(f);
+        }
+        assert_int_equal(n_pieces, 2);
 }
 
 static void test_domains(void **state) {
@@ -331,9 +422,7 @@ static void test_domains(void **state) {
         };
         static const char *const names[] = {"own-monitor", "both", "alone", "filed"};
         Fixture *f = *state;
-        _cleanup_free_ DiscoveredVm *vms = NULL;
-        DiscoveredVm domains[ELEMENTSOF(names)] = {};
-        size_t n;
+        DiscoveredVm vms[8] = {}, domains[ELEMENTSOF(names)] = {};
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 domains[i].hypervisor.origin = VMM_ORIGIN_LIBVIRT;
@@ -346,15 +435,14 @@ static void test_domains(void **state) {
         make_socket(f, "both.channel");
         make_socket(f, "both.qmp");
         make_socket(f, "folder.qmp");
-        assert_int_equal(discovery_scan(&(DiscoverySources){.vms_dir = f->vms,
-                                                            .configs = configs,
-                                                            .n_configs = ELEMENTSOF(configs),
-                                                            .domains = domains,
-                                                            .n_domains = ELEMENTSOF(domains)},
-                                        &vms, &n),
-                         0);
-        assert_int_equal(n, ELEMENTSOF(expected));
-        for (size_t i = 0; i < n; i++) {
+        assert_int_equal(look(&(DiscoverySources){.vms_dir = f->vms,
+                                                  .configs = configs,
+                                                  .n_configs = ELEMENTSOF(configs),
+                                                  .domains = domains,
+                                                  .n_domains = ELEMENTSOF(domains)},
+                              vms, ELEMENTSOF(vms)),
+                         ELEMENTSOF(expected));
+        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
                 assert_string_equal(vms[i].name, expected[i].name);
                 assert_int_equal(vms[i].hypervisor.origin, expected[i].origin);
                 assert_non_null(strstr(vms[i].hypervisor.text, expected[i].address));
@@ -365,14 +453,25 @@ static void test_domains(void **state) {
 
 /* -- the watch ------------------------------------------------------------------------------------- */
 
-static void on_vms(const DiscoveredVm *vms, size_t n, void *userdata) {
+static void on_vm(DiscoveryStep step, const DiscoveredVm *vm, void *userdata) {
         Fixture *f = userdata;
 
-        f->n_deliveries++;
-        f->n_vms = n;
-        assert_true(n <= ELEMENTSOF(f->vms_seen));
-        if (n > 0)
-                memcpy(f->vms_seen, vms, n * sizeof(*vms));
+        switch (step) {
+
+        case DISCOVERY_BEGINS:
+                f->n_coming = 0;
+                return;
+
+        case DISCOVERY_VM:
+                assert_true(f->n_coming < ELEMENTSOF(f->vms_seen));
+                f->vms_seen[f->n_coming++] = *vm;
+                return;
+
+        case DISCOVERY_ENDS:
+                f->n_vms = f->n_coming;
+                f->n_deliveries++;
+                return;
+        }
 }
 
 static int begin(Fixture *f) {
@@ -380,7 +479,7 @@ static int begin(Fixture *f) {
                              &(DiscoveryOptions){.root = f->root,
                                                  .vms_dir = f->vms,
                                                  .policy_dir = f->policies},
-                             on_vms, f, &f->discovery);
+                             on_vm, f, &f->discovery);
 }
 
 static bool sees_one(void *userdata) {
@@ -447,6 +546,36 @@ static void test_burst_is_one_look(void **state) {
         assert_true(f->n_deliveries <= 3);
 }
 
+static unsigned deliveries_of_a_look(Fixture *f) {
+        unsigned before = f->n_deliveries;
+
+        discovery_look(f->discovery);
+        world_idle(&f->world, 60);
+        return f->n_deliveries - before;
+}
+
+/* Who looks now and then is spared a folder in which nothing can have changed. */
+static void test_slow_look(void **state) {
+        Fixture *f = *state;
+        char link[128];
+
+        make_socket(f, "a.qmp");
+        assert_int_equal(begin(f), 0);
+        world_idle(&f->world, 60);
+        assert_int_equal(deliveries_of_a_look(f), 1); /* it has just changed: who knows */
+        age_folder(f);
+        assert_int_equal(deliveries_of_a_look(f), 1);
+        assert_int_equal(deliveries_of_a_look(f), 0);
+
+        (void) snprintf(link, sizeof(link), "%s/b.qmp", f->vms);
+        assert_int_equal(symlink("/nonexistent", link), 0);
+        world_idle(&f->world, 60);
+        age_folder(f);
+        assert_int_equal(deliveries_of_a_look(f), 1);
+        assert_int_equal(deliveries_of_a_look(f), 1); /* there may be a socket by now */
+        assert_int_equal(f->n_vms, 1);
+}
+
 static void test_bad_policy_at_the_start(void **state) {
         Fixture *f = *state;
 
@@ -464,10 +593,13 @@ int main(void) {
                 folder_test(test_refused_policies),
                 folder_test(test_refused_places),
                 folder_test(test_scan),
+                folder_test(test_many_in_pieces),
+                folder_test(test_change_while_it_is_read),
                 folder_test(test_domains),
                 folder_test(test_watch),
                 folder_test(test_domains_come_and_go),
                 folder_test(test_burst_is_one_look),
+                folder_test(test_slow_look),
                 folder_test(test_bad_policy_at_the_start),
         };
 
