@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.bench.interval import percentile
@@ -85,14 +86,19 @@ class Fleet:
     def quiet_and_not(self, settings: Settings, disturb: Callable[[bool], None], n: int | None = None,
                       first: int = 0) -> dict[str, list[float]]:
         """p99 of these VMs while `disturb` is on ("loud") and off ("quiet"), in turns."""
+        return self.p99_while(settings, {"loud": lambda: disturb(True), "quiet": lambda: disturb(False)}, n, first)
+
+    def p99_while(self, settings: Settings, states: dict[str, Callable[[], None]], n: int | None = None,
+                  first: int = 0) -> dict[str, list[float]]:
+        """p99 of these VMs in each of these states, in turns: some 12 s each, 6 of a quick look."""
         seconds, settle_s, per_sec = (3.0, 2.5, 100) if settings.quick else (8.0, 4.0, 100)
 
-        def take(loud: bool) -> float:
-            disturb(loud)
+        def take(enter: Callable[[], None]) -> float:
+            enter()
             time.sleep(settle_s)
             return p99(self.latencies_usec(seconds, per_sec, n, first))
 
-        return interleave({"loud": lambda: take(True), "quiet": lambda: take(False)}, settings.rounds)
+        return interleave({name: partial(take, enter) for name, enter in states.items()}, settings.rounds)
 
 
 def p99(ordered: list[float]) -> float:

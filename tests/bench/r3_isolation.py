@@ -18,21 +18,25 @@ CORE_PERCENT, LOUD_KIB = 15.0, 64.0
 def run(settings: Settings) -> list[Result]:
     with new_fleet(settings, VMS) as fleet:
         fleet.start()
-        rest = {"n": VMS - LOUD, "first": LOUD}
         before = resident_kib(fleet.bridge.pid)
-        one = fleet.quiet_and_not(settings, lambda loud: fleet.farm.agents("flood" if loud else "honest", 1), **rest)
-        fleet.farm.agents("honest", 1)
         calm = _core_percent(fleet)
-        fleet.farm.agents("flood", 1)
+        _flood(fleet, 1)
         busy = _core_percent(fleet)
-        many = fleet.quiet_and_not(settings, lambda loud: fleet.farm.agents("flood" if loud else "honest", LOUD), **rest)
+        seen = fleet.p99_while(settings, {"quiet": lambda: _flood(fleet, 0), "one": lambda: _flood(fleet, 1),
+                                          "many": lambda: _flood(fleet, LOUD)}, n=VMS - LOUD, first=LOUD)
         grown = max(resident_kib(fleet.bridge.pid) - before, 0)
     return [
-        compare(NAME, "p99 in quiet, one floods", one["loud"], one["quiet"], 1.10, "us"),
+        compare(NAME, "p99 in quiet, one floods", seen["one"], seen["quiet"], 1.10, "us"),
         absolute(NAME, "of a core more, one floods", max(busy - calm, 0.0), CORE_PERCENT, "% of core"),
-        compare(NAME, f"p99 in quiet, {LOUD} flood", many["loud"], many["quiet"], 1.5, "us"),
+        compare(NAME, f"p99 in quiet, {LOUD} flood", seen["many"], seen["quiet"], 1.5, "us"),
         absolute(NAME, f"resident per loud VM, of {LOUD}", grown / LOUD, LOUD_KIB, "KiB"),
     ]
+
+
+def _flood(fleet: Fleet, loud: int) -> None:
+    fleet.farm.agents("honest", LOUD)
+    if loud:
+        fleet.farm.agents("flood", loud)
 
 
 def _core_percent(fleet: Fleet) -> float:
