@@ -28,7 +28,7 @@ const VmmLibvirtOptions vmm_libvirt_defaults = {
         .retry_max_usec = 5 * USEC_PER_SEC,
         .pull_timeout_usec = 4 * USEC_PER_SEC,
         .poll_usec = 100 * USEC_PER_MSEC,
-        .refresh_usec = 10 * USEC_PER_SEC,
+        .refresh_usec = VMM_REFRESH_USEC,
 };
 
 static void proceed(VmmLibvirt *v);

@@ -7,7 +7,11 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "common/units.h"
 #include "host-bridge/policy/memory-model.h"
+
+/* Between readings of what is settled: why so long, in vmm-watch.c. */
+#define VMM_REFRESH_USEC (30 * USEC_PER_SEC)
 
 typedef struct VmmWatch {
         bool balloon_commanded;
