@@ -40,11 +40,18 @@ static void agent_tune(Agent *agent, const MessageTuning *tuning) {
 static void agent_answer_notice(Agent *agent, const MessageGrowNotice *notice) {
         uint64_t budget = demand_plug_budget_bytes(&agent->snapshot);
         bool fits = notice->balloon || notice->bytes <= budget;
+        RefusalReason reason = fits ? REFUSAL_NONE : REFUSAL_MARGIN;
 
+        agent_trace(TRACE_GROW_NOTICE,
+                    &(ShrinkAsk){.id = notice->id,
+                                 .bytes = notice->bytes,
+                                 .deadline_usec = notice->deadline_usec,
+                                 .balloon = notice->balloon},
+                    &(ShrinkPlan){.reason = reason}, agent);
         agent_answer(agent, &(MessageCommandResult){
                                     .id = notice->id,
                                     .outcome = fits ? COMMAND_DONE : COMMAND_REFUSED,
-                                    .reason = fits ? REFUSAL_NONE : REFUSAL_MARGIN,
+                                    .reason = reason,
                                     .bytes = budget,
                             });
 }

@@ -3,7 +3,7 @@
 
 /*
  * The owner's own: agent.c makes and unmakes it, agent-sample.c looks, agent-command.c and agent-range.c obey,
- * agent-tell.c tells applications and agent-notice.c people.
+ * agent-tell.c tells applications and agent-notice.c people, agent-trace.c whoever replays it.
  */
 
 #include "agent/agent.h"
@@ -78,6 +78,9 @@ void agent_notice_open(Agent *agent);
 void agent_notice_mark(Agent *agent);
 void agent_notice_ask(Agent *agent);
 void agent_notice_oom(Agent *agent);
+
+/* For the recording: see trace.h, and ShrinkerHandlers. */
+void agent_trace(TraceWhat what, const ShrinkAsk *ask, const ShrinkPlan *plan, void *userdata);
 
 /* A command's answer. */
 void agent_answer(Agent *agent, const MessageCommandResult *result);

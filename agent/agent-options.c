@@ -9,17 +9,19 @@
 static void help(void) {
         puts("Usage: memtide-agent [OPTION...]\n"
              "       memtide-agent [OPTION...] doctor\n"
-             "       memtide-agent [OPTION...] release\n\n"
+             "       memtide-agent [OPTION...] release\n"
+             "       memtide-agent replay FILE\n\n"
              "Reports the memory pressure of this guest to its host, and onlines hot-plugged memory.\n"
              "doctor prints what this guest has and lacks for it, each with the fix; exits with 1 if it "
              "lacks any.\n"
              "release leaves it to the kernel to put memory online, if an agent has changed that and was "
-             "killed.\n\n"
+             "killed.\n"
+             "replay decides again on what a recording has, prints it, and exits with 1 if it differs.\n\n"
              "  --config FILE              read FILE instead of agent.conf and its drop-ins\n"
              "  --wait-for-port            wait where the port to the host is missing\n"
              "  --port PATH                use this device or Unix socket as the port\n"
              "  --root DIR                 look below DIR for /proc, /sys, /dev and /etc\n"
-             "  --record FILE              write what each sample saw and decided to FILE\n"
+             "  --record FILE              write all that is seen, asked and decided to FILE\n"
              "  --uevents auto|kernel|udev where to hear of memory blocks\n"
              "  --log-level LEVEL          error, warning, notice, info or debug\n"
              "  --log-target TARGET        auto, journal or stderr\n"
@@ -120,6 +122,16 @@ static int command_line_take(CommandLine *line, int option, const char *value) {
         }
 }
 
+static void take_verb(CommandLine *line, int argc, char **argv) {
+        const char *verb = optind < argc ? argv[optind] : "";
+
+        line->doctor = strcmp(verb, "doctor") == 0;
+        line->release = strcmp(verb, "release") == 0;
+        if (strcmp(verb, "replay") == 0 && optind + 1 < argc)
+                line->replay_path = argv[++optind];
+        optind += line->doctor || line->release || line->replay_path;
+}
+
 int command_line_parse(int argc, char **argv, CommandLine *ret) {
         CommandLine line = {.root = "/", .uevents = -1, .log_level = LOG_INFO};
 
@@ -132,13 +144,7 @@ int command_line_parse(int argc, char **argv, CommandLine *ret) {
                         return r;
         }
 
-        if (optind < argc && strcmp(argv[optind], "doctor") == 0) {
-                line.doctor = true;
-                optind++;
-        } else if (optind < argc && strcmp(argv[optind], "release") == 0) {
-                line.release = true;
-                optind++;
-        }
+        take_verb(&line, argc, argv);
         if (optind < argc) {
                 fprintf(stderr, "memtide-agent: unexpected argument: %s\n", argv[optind]);
                 return -EINVAL;

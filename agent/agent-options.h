@@ -16,6 +16,7 @@ typedef struct CommandLine {
         int log_level;
         bool dump_config;
         bool doctor, json, release;
+        const char *replay_path; /* NULL: nothing to replay */
 } CommandLine;
 
 /*

@@ -31,13 +31,20 @@ void agent_range(Agent *agent, const MessageRange *command, bool back) {
         };
         RefusalReason reason = REFUSAL_UNSUPPORTED;
         uint64_t bytes = 0;
+        ShrinkAsk ask;
 
         agent_sample(agent);
         if (!channel_is_open(agent->channel)) /* lost over what the sample had to say */
                 return;
         if (agent->blocks)
                 reason = block_service_check_range(agent->blocks, &range, &bytes);
-        if (reason == REFUSAL_NONE && !back && bytes > 0)
+        ask = (ShrinkAsk){.id = range.id, .bytes = bytes > 0 ? bytes : range.bytes};
+        if (reason != REFUSAL_NONE)
+                agent_trace(TRACE_BUSY, &ask, &(ShrinkPlan){.verdict = SHRINK_REFUSED, .reason = reason},
+                            agent);
+        else if (back || bytes == 0)
+                agent_trace(TRACE_RANGE_BACK, &ask, NULL, agent);
+        else
                 reason = shrinker_check_range(agent->shrinker, range.id, bytes, &agent->snapshot,
                                               &agent->demand);
         if (reason != REFUSAL_NONE) {

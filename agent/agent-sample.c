@@ -80,7 +80,6 @@ static void agent_look(Agent *agent) {
         agent->snapshot.psi_triggered = agent->psi_triggered;
         agent->psi_triggered = false;
         agent->demand = demand_step(&agent->demand_config, &agent->demand_state, &agent->snapshot);
-        recorder_take(agent->recorder, &agent->demand_config, &agent->snapshot, &agent->demand);
         if (agent->snapshot.total_bytes != total_bytes) /* a zone may have come, or the balloon have moved */
                 agent->everything_usec = 0;
         if (agent->blocks)
@@ -187,6 +186,7 @@ static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
 static void agent_on_probed(const ShrinkPlan *plan, void *userdata) {
         Agent *agent = userdata;
 
+        agent_trace(TRACE_LEARN, NULL, plan, agent);
         demand_learn_probe(&agent->demand_state, plan->freed_bytes, plan->back_bytes);
         if (plan->back_bytes > 0 && log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
                 log_info("Of %" PRIu64 " MiB reclaimed for the host, %" PRIu64
@@ -203,6 +203,7 @@ static void agent_on_reclaimed(void *userdata) {
 }
 
 const ShrinkerHandlers agent_shrinker_handlers = {
+        .trace = agent_trace,
         .say = agent_say,
         .veto = agent_on_veto,
         .probed = agent_on_probed,

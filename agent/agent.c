@@ -81,10 +81,11 @@ static int agent_new_shrinker(Agent *agent) {
         ShrinkConfig config = agent_shrink_config(agent);
         int r, reclaim_error;
 
-        r = shrinker_new(agent->event, agent->root, &config, &agent_shrinker_handlers, agent,
-                         &agent->shrinker, &reclaim_error);
+        r = shrinker_new(agent->event, agent->root, &agent_shrinker_handlers, agent, &agent->shrinker,
+                         &reclaim_error);
         if (r < 0)
                 return r;
+        shrinker_configure(agent->shrinker, &config);
         if (reclaim_error < 0)
                 agent_miss(agent, FACILITY_RECLAIM, reclaim_error);
         return 0;
@@ -190,7 +191,7 @@ Agent *agent_free(Agent *agent) {
         if (!agent)
                 return NULL;
 
-        recorder_free(agent->recorder);
+        agent->recorder = recorder_free(agent->recorder);
         bus_free(agent->bus);
         channel_free(agent->channel);
         shrinker_free(agent->shrinker);

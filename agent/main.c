@@ -3,18 +3,20 @@
 /* memtide-agent: command line, configuration, and the words for a machine that is no guest of memtide. */
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "agent/agent-config.h"
 #include "agent/agent-options.h"
 #include "agent/agent.h"
 #include "agent/blocks/kernel-onliner.h"
 #include "agent/doctor.h"
+#include "agent/replay.h"
 #include "agent/survival.h"
 #include "common/log.h"
 #include "proto/message.h"
 
 enum {
-        EXIT_USAGE = 2,   /* command line or configuration */
+        EXIT_USAGE = 2,   /* command line, configuration, or what is no recording */
         EXIT_NO_PORT = 3, /* inert: nothing to do on this machine */
 };
 
@@ -46,11 +48,29 @@ static int serve(const RootDir *root, const AgentConfig *config, const AgentOpti
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int replay(const char *path) {
+        _cleanup_fclose_ FILE *file = NULL;
+        int r;
+
+        file = fopen(path, "re");
+        if (!file) {
+                log_error_errno(-errno, "Failed to open %s: %m", path);
+                return EXIT_USAGE;
+        }
+        r = replay_run(file, path, false, stdout);
+        if (r < 0 && r != -EBADMSG)
+                log_error_errno(r, "Failed to read %s: %m", path);
+        return r < 0 ? EXIT_USAGE : r > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int run(const CommandLine *line) {
         _cleanup_(rootdir_freep) RootDir *root = NULL;
         ConfigOrigin origins[AGENT_CONFIG_KEYS];
         AgentConfig config;
         int r;
+
+        if (line->replay_path)
+                return replay(line->replay_path);
 
         r = rootdir_new(line->root, &root);
         if (r < 0) {

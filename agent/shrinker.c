@@ -30,6 +30,7 @@ struct Shrinker {
         ShrinkState state;
         bool reclaiming;
         bool abandoned; /* nobody waits for the reclaim that runs */
+        bool cut;       /* it has been told to end */
         uint64_t free_before_bytes;
         LogLimit log_limit; /* of refusals: a host may ask as often as it likes */
 };
@@ -61,6 +62,10 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
         shrinker->handlers->say(&message, shrinker->userdata);
 }
 
+static void shrinker_trace(Shrinker *shrinker, TraceWhat what, const ShrinkAsk *ask, const ShrinkPlan *plan) {
+        shrinker->handlers->trace(what, ask, plan, shrinker->userdata);
+}
+
 /* An offer or a refusal, and what a probe has taught. */
 static void shrinker_answer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
                             const Snapshot *now) {
@@ -78,6 +83,7 @@ static void shrinker_refuse(Shrinker *shrinker, const ShrinkAsk *ask, RefusalRea
                 .hold_usec = SHRINKER_BUSY_HOLD_USEC,
         };
 
+        shrinker_trace(shrinker, TRACE_BUSY, ask, &plan);
         shrinker_say_offer(shrinker, ask, &plan, now, 0);
 }
 
@@ -88,12 +94,13 @@ static void shrinker_begin_reclaim(Shrinker *shrinker, const ShrinkAsk *ask, uin
         shrinker->free_before_bytes = now->free_bytes;
         r = reclaim_start(shrinker->reclaim, bytes, u64_sub(ask->deadline_usec, SHRINKER_ANSWER_USEC));
         if (r < 0) { /* cannot be: shrinker_request() asked before */
+                shrinker_trace(shrinker, TRACE_RESET, NULL, NULL);
                 shrink_reset(&shrinker->state);
                 shrinker_refuse(shrinker, ask, REFUSAL_UNSETTLED, now);
                 return;
         }
         shrinker->reclaiming = true;
-        shrinker->abandoned = false;
+        shrinker->abandoned = shrinker->cut = false;
 }
 
 void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
@@ -116,14 +123,18 @@ void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, c
         };
 
         if (shrinker->reclaiming && !shrinker->abandoned && ask.id == shrinker->state.ask.id &&
-            ask.step == shrinker->state.ask.step)
-                return; /* asked again: the answer is under way */
+            ask.step == shrinker->state.ask.step) { /* asked again: the answer is under way */
+                shrinker_trace(shrinker, TRACE_BUSY, &ask, &(ShrinkPlan){.verdict = SHRINK_WAITING});
+                return;
+        }
         if (shrinker->reclaiming) {
                 shrinker_refuse(shrinker, &ask, REFUSAL_UNSETTLED, now);
                 return;
         }
 
-        plan = shrink_ask(&shrinker->config, &shrinker->state, &ask, now, demand, shrinker->reclaim);
+        plan = shrink_ask(&shrinker->config, &shrinker->state, &ask, now, demand,
+                          shrinker_can_reclaim(shrinker));
+        shrinker_trace(shrinker, TRACE_ASK, &ask, &plan);
         if (plan.verdict == SHRINK_RECLAIM)
                 shrinker_begin_reclaim(shrinker, &ask, plan.reclaim_bytes, now);
         else if (plan.verdict != SHRINK_WAITING)
@@ -142,6 +153,7 @@ void shrinker_reclaimed(Shrinker *shrinker, const Snapshot *now, const Demand *d
 
         ask = shrinker->state.ask;
         plan = shrink_freed(&shrinker->config, &shrinker->state, now, demand, shrinker->free_before_bytes);
+        shrinker_trace(shrinker, TRACE_FREED, &ask, &plan);
         if (plan.verdict == SHRINK_REFUSED)
                 shrinker_say_offer(shrinker, &ask, &plan, now,
                                    u64_sub(now->free_bytes, shrinker->free_before_bytes));
@@ -161,9 +173,13 @@ static void shrinker_abandon(Shrinker *shrinker) {
 static void shrinker_mind_reclaim(Shrinker *shrinker, const Snapshot *now, const Demand *demand) {
         if (!shrinker->reclaiming || shrinker->abandoned || !shrinker->state.open)
                 return;
-        if (demand->urgency != URGENCY_NONE ||
-            shrink_has_freed(&shrinker->state, now, shrinker->free_before_bytes))
-                reclaim_cancel(shrinker->reclaim);
+        if (demand->urgency == URGENCY_NONE &&
+            !shrink_has_freed(&shrinker->state, now, shrinker->free_before_bytes))
+                return;
+        if (!shrinker->cut)
+                shrinker_trace(shrinker, TRACE_CUT, &shrinker->state.ask, NULL);
+        shrinker->cut = true;
+        reclaim_cancel(shrinker->reclaim);
 }
 
 static void shrinker_confirm(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
@@ -193,9 +209,10 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
         assert(now);
         assert(demand);
 
-        shrinker_mind_reclaim(shrinker, now, demand);
-        ask = shrinker->state.ask; /* the verdict may close the step */
+        ask = shrinker->state.open ? shrinker->state.ask : (ShrinkAsk){}; /* the verdict may close the step */
         plan = shrink_watch(&shrinker->config, &shrinker->state, now, demand);
+        shrinker_trace(shrinker, TRACE_SAMPLE, &ask, &plan);
+        shrinker_mind_reclaim(shrinker, now, demand);
 
         switch (plan.verdict) {
         case SHRINK_MOVED:
@@ -216,20 +233,28 @@ void shrinker_sample(Shrinker *shrinker, const Snapshot *now, const Demand *dema
         case SHRINK_IDLE:
         case SHRINK_WAITING:
         case SHRINK_RECLAIM:
+        case SHRINK_VERDICT_MAX:
                 return;
         }
 }
 
 RefusalReason shrinker_check_range(Shrinker *shrinker, uint64_t id, uint64_t bytes, const Snapshot *now,
                                    const Demand *demand) {
+        RefusalReason reason;
+
         assert(shrinker);
         assert(now);
         assert(demand);
-        return shrink_check_range(&shrinker->config, &shrinker->state, id, bytes, now, demand);
+
+        reason = shrink_check_range(&shrinker->config, &shrinker->state, id, bytes, now, demand);
+        shrinker_trace(shrinker, TRACE_RANGE, &(ShrinkAsk){.id = id, .bytes = bytes},
+                       &(ShrinkPlan){.reason = reason});
+        return reason;
 }
 
 void shrinker_range_failed(Shrinker *shrinker, uint64_t id) {
         assert(shrinker);
+        shrinker_trace(shrinker, TRACE_RANGE_FAILED, &(ShrinkAsk){.id = id}, NULL);
         shrink_range_failed(&shrinker->state, id);
 }
 
@@ -237,11 +262,18 @@ void shrinker_configure(Shrinker *shrinker, const ShrinkConfig *config) {
         assert(shrinker);
         assert(config);
         shrinker->config = *config;
+        shrinker_trace(shrinker, TRACE_CONFIGURE, NULL, NULL);
+}
+
+bool shrinker_can_reclaim(const Shrinker *shrinker) {
+        assert(shrinker);
+        return shrinker->reclaim;
 }
 
 void shrinker_reset(Shrinker *shrinker) {
         assert(shrinker);
 
+        shrinker_trace(shrinker, TRACE_RESET, NULL, NULL);
         shrinker_abandon(shrinker);
         shrink_reset(&shrinker->state);
 }
@@ -262,11 +294,10 @@ static void shrinker_on_reclaimed(void *userdata) {
         shrinker->handlers->reclaimed(shrinker->userdata);
 }
 
-int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *config,
-                 const ShrinkerHandlers *handlers, void *userdata, Shrinker **ret, int *ret_reclaim_error) {
+int shrinker_new(sd_event *event, const RootDir *root, const ShrinkerHandlers *handlers, void *userdata,
+                 Shrinker **ret, int *ret_reclaim_error) {
         _cleanup_(shrinker_freep) Shrinker *shrinker = NULL;
 
-        assert(config);
         assert(handlers);
         assert(ret);
         assert(ret_reclaim_error);
@@ -274,7 +305,6 @@ int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *confi
         shrinker = calloc(1, sizeof(*shrinker));
         if (!shrinker)
                 return -ENOMEM;
-        shrinker->config = *config;
         shrinker->handlers = handlers;
         shrinker->userdata = userdata;
 

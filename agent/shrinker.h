@@ -13,6 +13,7 @@
 #include "agent/policy/demand.h"
 #include "agent/policy/shrink.h"
 #include "agent/policy/snapshot.h"
+#include "agent/trace.h"
 #include "common/macro.h"
 #include "common/rootdir.h"
 #include "proto/message.h"
@@ -20,6 +21,11 @@
 typedef struct Shrinker Shrinker;
 
 typedef struct ShrinkerHandlers {
+        /*
+         * What was asked, or seen, and what policy/shrink.h made of it, before anything follows from it: for a recording. ask and
+         * plan are NULL where there is none.
+         */
+        void (*trace)(TraceWhat what, const ShrinkAsk *ask, const ShrinkPlan *plan, void *userdata);
         /* message is a ShrinkOffer, or a ResizeConfirm whose block counts are the owner's to fill. */
         void (*say)(Message *message, void *userdata);
         /* Stop and restore: an alarm with this id is due at once. */
@@ -34,13 +40,14 @@ typedef struct ShrinkerHandlers {
  * A guest without memory.reclaim can still give what is free: ret_reclaim_error then says why (negative
  * errno; 0: it has it). handlers are borrowed. Returns 0 or -errno.
  */
-int shrinker_new(sd_event *event, const RootDir *root, const ShrinkConfig *config,
-                 const ShrinkerHandlers *handlers, void *userdata, Shrinker **ret, int *ret_reclaim_error);
+int shrinker_new(sd_event *event, const RootDir *root, const ShrinkerHandlers *handlers, void *userdata,
+                 Shrinker **ret, int *ret_reclaim_error);
 Shrinker *shrinker_free(Shrinker *shrinker);
 DEFINE_CLEANUP_FUNC(Shrinker, shrinker_free)
 
-/* From the next step on. */
+/* From the next step on; to be called once before the first look too. */
 void shrinker_configure(Shrinker *shrinker, const ShrinkConfig *config);
+bool shrinker_can_reclaim(const Shrinker *shrinker);
 
 void shrinker_request(Shrinker *shrinker, const MessageShrinkRequest *request, const Snapshot *now,
                       const Demand *demand);

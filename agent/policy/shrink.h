@@ -35,7 +35,11 @@ typedef enum ShrinkVerdict {
         SHRINK_CONFIRMED, /* the whole step has been taken: a confirmation is due, the step is closed */
         SHRINK_VETO,      /* stop and restore: an alarm with veto_id is due; the resize is closed */
         SHRINK_LAPSED,    /* no answer in time, or none of an offer taken for long; the step is closed */
+        SHRINK_VERDICT_MAX,
 } ShrinkVerdict;
+
+/* "idle", "offered", ...: for a recording. */
+const char *shrink_verdict_to_string(ShrinkVerdict verdict);
 
 /* What stopped a shrink; each comes with a figure, so that a false stop can be understood afterwards. */
 typedef enum ShrinkEvidence {

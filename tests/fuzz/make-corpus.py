@@ -23,6 +23,7 @@ import corpus_frame  # noqa: E402
 import corpus_libvirt  # noqa: E402
 import corpus_procfs  # noqa: E402
 import corpus_qmp  # noqa: E402
+import corpus_replay  # noqa: E402
 import corpus_session  # noqa: E402
 import corpus_wire  # noqa: E402
 
@@ -33,6 +34,7 @@ CORPORA = {
     "meminfo": corpus_procfs.meminfo,
     "psi": corpus_procfs.psi,
     "qmp": corpus_qmp.cases,
+    "replay": corpus_replay.cases,
     "session": corpus_session.cases,
     "wire": corpus_wire.cases,
 }

@@ -92,41 +92,26 @@ static int field_find(const char *column) {
         return -1;
 }
 
-static int agents_field_find(const char *column) {
-        for (size_t i = 0; i < recorder_n_columns; i++)
-                if (strcmp(column, recorder_columns[i].name) == 0)
-                        return (int) i;
-        return -1; /* of a later agent */
-}
-
-void recording_open_path(Recording *recording, const char *path) {
-        char line[8192];
+void recording_open(Recording *recording, const char *folder, const char *name) {
+        char line[8192], path[4096];
         unsigned n_found = 0;
 
+        assert_true(snprintf(path, sizeof(path), "%s/%s.csv", folder, name) < (int) sizeof(path));
         *recording = (Recording){};
         recording->file = fopen(path, "re");
         if (!recording->file)
                 fail_msg("Cannot open %s", path);
         assert_non_null(fgets(line, sizeof(line), recording->file));
         line[strcspn(line, "\r\n")] = '\0';
-        recording->is_agents = strncmp(line, recorder_columns[0].name, strlen(recorder_columns[0].name)) == 0;
 
         char *rest = line, *column;
         while ((column = strsep(&rest, ","))) {
                 assert_true(recording->n_columns < RECORDING_COLUMNS_MAX);
-                int field = recording->is_agents ? agents_field_find(column) : field_find(column);
+                int field = field_find(column);
                 recording->field_of[recording->n_columns++] = field;
                 n_found += field >= 0;
         }
-        /* An agent's recording may be older than a column; the others are all of one kind. */
-        assert_true(recording->is_agents || n_found == ELEMENTSOF(fields) + 3);
-}
-
-void recording_open(Recording *recording, const char *folder, const char *name) {
-        char path[4096];
-
-        assert_true(snprintf(path, sizeof(path), "%s/%s.csv", folder, name) < (int) sizeof(path));
-        recording_open_path(recording, path);
+        assert_true(n_found == ELEMENTSOF(fields) + 3);
 }
 
 void recording_close(Recording *recording) {
@@ -146,34 +131,6 @@ static uint64_t usec_from(const char *text) {
         return usec;
 }
 
-static void agents_value(RecorderRow *row, const RecorderColumn *column, const char *value) {
-        void *member = (char *) row + column->offset;
-
-        switch (column->type) {
-        case RECORDER_U64:
-                *(uint64_t *) member = strtoull(value, NULL, 10);
-                return;
-        case RECORDER_I64:
-                *(int64_t *) member = strtoll(value, NULL, 10);
-                return;
-        case RECORDER_UNSIGNED:
-                *(unsigned *) member = (unsigned) strtoul(value, NULL, 10);
-                return;
-        case RECORDER_BOOL:
-                *(bool *) member = value[0] == '1';
-                return;
-        }
-}
-
-static void agents_next(Recording *recording, char *line) {
-        char *rest = line, *value;
-
-        recording->row = (RecorderRow){};
-        for (unsigned i = 0; i < recording->n_columns && (value = strsep(&rest, ",")); i++)
-                if (recording->field_of[i] >= 0)
-                        agents_value(&recording->row, &recorder_columns[recording->field_of[i]], value);
-}
-
 bool recording_next(Recording *recording, Snapshot *ret) {
         char line[8192];
         uint64_t triggers = 0;
@@ -186,11 +143,6 @@ bool recording_next(Recording *recording, Snapshot *ret) {
         if (!fgets(line, sizeof(line), recording->file))
                 return false;
         line[strcspn(line, "\r\n")] = '\0';
-        if (recording->is_agents) {
-                agents_next(recording, line);
-                *ret = recording->row.snapshot;
-                return true;
-        }
 
         char *rest = line, *value;
         for (unsigned i = 0; i < recording->n_columns && (value = strsep(&rest, ",")); i++) {
@@ -216,39 +168,4 @@ bool recording_next(Recording *recording, Snapshot *ret) {
         recording->started = true;
         *ret = s;
         return true;
-}
-
-/* Every column that is a decision, as it is written. */
-static void assert_same(const Recording *recording, const Demand *demand, unsigned n) {
-        RecorderRow row = recording->row;
-
-        row.demand = *demand;
-        for (size_t i = 0; i < recorder_n_columns; i++) {
-                const RecorderColumn *column = &recorder_columns[i];
-                size_t size = column->type == RECORDER_UNSIGNED ? sizeof(unsigned)
-                              : column->type == RECORDER_BOOL   ? sizeof(bool)
-                                                                : sizeof(uint64_t);
-
-                if (column->is_decision && memcmp((const char *) &row + column->offset,
-                                                  (const char *) &recording->row + column->offset, size) != 0)
-                        fail_msg("sample %u decides otherwise: %s", n, column->name);
-        }
-}
-
-unsigned recording_replay(const char *path) {
-        DemandState state = {};
-        Recording recording;
-        Snapshot sample;
-        unsigned n = 0;
-
-        recording_open_path(&recording, path);
-        assert_true(recording.is_agents);
-        while (recording_next(&recording, &sample)) {
-                Demand demand = demand_step(&recording.row.config, &state, &sample);
-
-                assert_int_equal(recording.row.n_dropped, 0);
-                assert_same(&recording, &demand, n++);
-        }
-        recording_close(&recording);
-        return n;
 }
