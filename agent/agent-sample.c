@@ -61,6 +61,8 @@ static void agent_look(Agent *agent) {
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &now_usec);
         if (agent->psi_triggered || agent->demand.tier != SAMPLE_CALM || agent_in_flight(agent))
                 what |= SNAPSHOT_HAS_VMSTAT;
+        if (agent->walk_due || agent_in_flight(agent))
+                what |= SNAPSHOT_HAS_HELD;
         if (agent->demand.walk_cgroups || agent->walk_due || shrinker_decides(agent->shrinker, now_usec))
                 what |= SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_CGROUPS;
         if (agent->zones_usec == 0 || now_usec - agent->zones_usec >= agent->demand.zones_interval_usec)

@@ -96,6 +96,7 @@ const TraceColumn trace_columns[] = {
         SIGNAL(swap_free_bytes, TRACE_U64),
         SIGNAL(swap_cached_bytes, TRACE_U64),
         SIGNAL(zram_used_bytes, TRACE_U64),
+        SIGNAL(held_bytes, TRACE_U64),
         SIGNAL(offlining_bytes, TRACE_U64),
         SIGNAL(balloon_bytes, TRACE_U64),
         SIGNAL(balloon_in_total, TRACE_BOOL),

@@ -5,6 +5,15 @@
  * judged by U = usable - available, which a resize moves by 2.7 % of its bytes at most, and never by the fall of
  * MemAvailable, which is the shrink itself.
  *
+ * Nor is all growth of U the workload's. Free page reporting takes up to 32 blocks of 2 or 4 MiB off the free lists at a time, two
+ * seconds after they became free, and puts them back when the host has dropped them (page_reporting_cycle(), Linux 6.1). U is up to
+ * 128 MiB higher meanwhile, for 1 to 11 ms with four busy loops beside QEMU (2 cores, TCG), and nobody has taken anything. A sample that
+ * fell into that was a false veto, "growth of 98 MiB in 672 ms". So growth that nothing the kernel accounts for has a part in counts
+ * only when it lasts; programs, tmpfs, slab, page tables and stacks are vetoed for at once.
+ *
+ * Rejected: to have every veto wait for a second sample. It would cost the guests with free page reporting, which are those that
+ * do as they were told, 20 ms of the 100 that there are for a real one; and one pass reports many such lots in a row.
+ *
  * Rejected: to judge a step when it is over. A load that grows at 300 MiB/s is through a margin of 64 MiB in 210 ms, of
  * which the host may need 100 to stop.
  */
@@ -13,6 +22,9 @@
 
 /* What a step may cost: offered free bytes cost 0 us of PSI, so anything beyond noise is real. */
 #define STALL_USEC (10 * USEC_PER_MSEC)
+
+/* What nobody holds for so long is gone: the most that a margin of 128 MiB leaves for a veto (shrink.md section 2). */
+#define LOOSE_USEC (400 * USEC_PER_MSEC)
 
 /* Least change of usable that is worth a confirmation of its own. */
 #define MOVED_BYTES (8 * MIB)
@@ -24,6 +36,8 @@ static uint64_t distance(uint64_t a, uint64_t b) {
 void shrink_follow_usable(ShrinkState *state, const Snapshot *now) {
         uint64_t usable = snapshot_usable_bytes(now);
 
+        if (now->has & SNAPSHOT_HAS_HELD)
+                state->least_held_bytes = u64_min(state->least_held_bytes, now->held_bytes);
         if (!(now->has & SNAPSHOT_HAS_MEMINFO) || usable == state->last_usable_bytes)
                 return;
         state->last_usable_bytes = usable;
@@ -48,10 +62,49 @@ static bool exceeds(uint64_t used, uint64_t base, uint64_t in_flight, uint64_t m
         return u64_sub(used, base) > u64_add(veto, own);
 }
 
-bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_t in_flight) {
+/* used, less what of its growth over base nobody has: it is not free, and nothing that the kernel accounts for has grown by it. */
+static uint64_t had(uint64_t used, uint64_t base, const Snapshot *now, bool held_known, uint64_t held_base) {
+        uint64_t grown = u64_sub(used, base);
+
+        if (!held_known || !(now->has & SNAPSHOT_HAS_HELD))
+                return used;
+        return used - u64_sub(grown, u64_sub(now->held_bytes, held_base));
+}
+
+static bool exceeds_u0(const ShrinkState *state, const Snapshot *now, uint64_t used, uint64_t in_flight) {
         uint64_t moved = distance(snapshot_usable_bytes(now), state->first_usable_bytes);
 
-        return exceeds(shrink_workload_bytes(state, now), state->u0_bytes, in_flight, moved);
+        return exceeds(used, state->u0_bytes, in_flight, moved);
+}
+
+bool shrink_workload_grew(const ShrinkState *state, const Snapshot *now, uint64_t in_flight) {
+        uint64_t used = had(shrink_workload_bytes(state, now), state->u0_bytes, now, state->held_known,
+                            state->least_held_bytes);
+
+        return exceeds_u0(state, now, used, in_flight);
+}
+
+/* Since the offer as well: in a long resize the allowance for its own bytes grows, and must not hide a burst. */
+static bool exceeds_offer(const ShrinkState *state, uint64_t used) {
+        return exceeds(used, state->used_at_offer_bytes, state->offered_bytes, state->offered_bytes);
+}
+
+static bool workload_burst(const ShrinkState *state, const Snapshot *now) {
+        const Snapshot *base = &state->at_offer;
+
+        return exceeds_offer(state, had(shrink_workload_bytes(state, now), state->used_at_offer_bytes, now,
+                                        base->has & SNAPSHOT_HAS_HELD, base->held_bytes));
+}
+
+/* Whether U is too high, whoever has it, and has been for too long. */
+static bool stays_loose(ShrinkState *state, const Snapshot *now) {
+        uint64_t used = shrink_workload_bytes(state, now);
+
+        if (!exceeds_u0(state, now, used, state->offered_bytes) && !exceeds_offer(state, used))
+                state->loose_usec = 0;
+        else if (state->loose_usec == 0)
+                state->loose_usec = now->now_usec;
+        return state->loose_usec > 0 && now->now_usec - state->loose_usec >= LOOSE_USEC;
 }
 
 void shrink_close_step(ShrinkState *state) {
@@ -82,9 +135,9 @@ static void rebase(ShrinkState *state, const Snapshot *now) {
 }
 
 /* Whether the host is to be stopped, and by what. */
-static ShrinkEvidence must_stop(const ShrinkState *state, const Snapshot *now, uint64_t *ret_amount) {
+static ShrinkEvidence must_stop(ShrinkState *state, const Snapshot *now, uint64_t *ret_amount) {
         const Snapshot *base = &state->at_offer;
-        uint64_t used = shrink_workload_bytes(state, now), used_at_offer = state->used_at_offer_bytes;
+        uint64_t used = shrink_workload_bytes(state, now);
 
         *ret_amount = u64_sub(now->psi_some_usec, base->psi_some_usec);
         if ((now->has & SNAPSHOT_HAS_PSI) && *ret_amount > STALL_USEC)
@@ -95,14 +148,14 @@ static ShrinkEvidence must_stop(const ShrinkState *state, const Snapshot *now, u
                 return SHRINK_EVIDENCE_RECLAIM;
         if (!(now->has & SNAPSHOT_HAS_MEMINFO))
                 return SHRINK_EVIDENCE_NONE;
+
+        bool stays = stays_loose(state, now);
         *ret_amount = u64_sub(used, state->u0_bytes);
-        if (shrink_workload_grew(state, now, state->offered_bytes))
+        if (shrink_workload_grew(state, now, state->offered_bytes) ||
+            (stays && exceeds_u0(state, now, used, state->offered_bytes)))
                 return SHRINK_EVIDENCE_GROWTH;
-        /* Since the offer as well: in a long resize the allowance for its own bytes grows, and must not hide a burst. */
-        *ret_amount = u64_sub(used, used_at_offer);
-        return exceeds(used, used_at_offer, state->offered_bytes, state->offered_bytes)
-                       ? SHRINK_EVIDENCE_BURST
-                       : SHRINK_EVIDENCE_NONE;
+        *ret_amount = u64_sub(used, state->used_at_offer_bytes);
+        return stays || workload_burst(state, now) ? SHRINK_EVIDENCE_BURST : SHRINK_EVIDENCE_NONE;
 }
 
 /* Sets the verdict that the bytes speak: the step is done, has moved, or nothing. */

@@ -106,6 +106,7 @@ static ShrinkPlan offer(ShrinkState *state, const Snapshot *now, uint64_t bytes,
         state->used_at_offer_bytes = shrink_workload_bytes(state, now);
         state->reported_usable_bytes = snapshot_usable_bytes(now);
         state->lapse_usec = u64_add(now->now_usec, SHRINK_WATCH_USEC);
+        state->loose_usec = 0;
         return offered(state, acceptable);
 }
 
@@ -163,6 +164,8 @@ static uint64_t begin_resize(ShrinkState *state, uint64_t id, const Snapshot *no
         state->resize_id = id;
         state->first_usable_bytes = state->least_usable_bytes = snapshot_usable_bytes(now);
         state->u0_bytes = snapshot_used_bytes(now);
+        state->held_known = now->has & SNAPSHOT_HAS_HELD;
+        state->least_held_bytes = now->held_bytes;
         return 0;
 }
 

@@ -90,6 +90,9 @@ typedef struct ShrinkState {
         uint64_t least_usable_bytes;                         /* since then */
         uint64_t usable_at_offer_bytes, used_at_offer_bytes; /* of the open step: least usable, and U by it */
         uint64_t u0_bytes;                                   /* U when the resize began */
+        bool held_known;
+        uint64_t least_held_bytes; /* since then, if known */
+        uint64_t loose_usec;       /* since when U has grown too much by what nobody holds; 0: it has not */
         Snapshot at_ask, at_offer;
         uint64_t reclaim_bytes; /* asked of memory.reclaim */
         ShrinkProbe probe;

@@ -34,6 +34,19 @@ static const CountersKey meminfo_keys[MEMINFO_KEY_MAX] = {
         [MEMINFO_BALLOON] = {"Balloon", .optional = true},
 };
 
+static const CountersKey held_keys[HELD_KEY_MAX] = {
+        [HELD_ACTIVE_ANON] = {"Active(anon)"},
+        [HELD_INACTIVE_ANON] = {"Inactive(anon)"},
+        [HELD_UNEVICTABLE] = {"Unevictable"},
+        [HELD_SLAB] = {"SUnreclaim"},
+        [HELD_KERNEL_STACK] = {"KernelStack"},
+        [HELD_PAGE_TABLES] = {"PageTables"},
+        [HELD_SECOND_PAGE_TABLES] = {"SecPageTables", .optional = true},
+        [HELD_VMALLOC] = {"VmallocUsed", .optional = true},
+        [HELD_PERCPU] = {"Percpu", .optional = true},
+        [HELD_HUGETLB] = {"Hugetlb", .optional = true}, /* CONFIG_HUGETLBFS */
+};
+
 static const CountersKey vmstat_keys[VMSTAT_KEY_MAX] = {
         [VMSTAT_PGSCAN_KSWAPD] = {"pgscan_kswapd"},
         [VMSTAT_PGSCAN_DIRECT] = {"pgscan_direct"},
@@ -61,6 +74,15 @@ const CountersTable counters_meminfo = {
         .value_max = MEMORY_BYTES_MAX,
 };
 
+const CountersTable counters_held = {
+        .keys = held_keys,
+        .n_keys = ELEMENTSOF(held_keys),
+        .after_name = ":",
+        .unit = " kB",
+        .unit_bytes = KIB,
+        .value_max = MEMORY_BYTES_MAX,
+};
+
 const CountersTable counters_vmstat = {
         .keys = vmstat_keys,
         .n_keys = ELEMENTSOF(vmstat_keys),
@@ -71,6 +93,7 @@ const CountersTable counters_vmstat = {
 };
 
 _Static_assert(MEMINFO_KEY_MAX <= COUNTERS_KEYS_MAX, "order and found must hold every key");
+_Static_assert(HELD_KEY_MAX <= COUNTERS_KEYS_MAX, "order and found must hold every key");
 _Static_assert(VMSTAT_KEY_MAX <= COUNTERS_KEYS_MAX, "order and found must hold every key");
 
 /* -- one pass -------------------------------------------------------------------------------------- */
@@ -217,6 +240,21 @@ bool counters_fill_meminfo(const Counters *meminfo, Snapshot *snapshot) {
         snapshot->swap_free_bytes = u64_min(value[MEMINFO_SWAP_FREE], value[MEMINFO_SWAP_TOTAL]);
         snapshot->swap_cached_bytes = value[MEMINFO_SWAP_CACHED];
         snapshot->slab_reclaimable_bytes = value[MEMINFO_SLAB_RECLAIMABLE];
+        return true;
+}
+
+bool counters_fill_held(const Counters *held, Snapshot *snapshot) {
+        uint64_t bytes = 0;
+
+        assert(held);
+        assert(snapshot);
+
+        for (unsigned key = 0; key < HELD_KEY_MAX; key++) {
+                if (!held_keys[key].optional && !counters_has(held, key))
+                        return false;
+                bytes = u64_add(bytes, held->value[key]);
+        }
+        snapshot->held_bytes = bytes;
         return true;
 }
 

@@ -28,6 +28,21 @@ typedef enum MeminfoKey {
         MEMINFO_KEY_MAX,
 } MeminfoKey;
 
+/* Of meminfo as well: who has what is neither free nor cache. */
+typedef enum HeldKey {
+        HELD_ACTIVE_ANON,
+        HELD_INACTIVE_ANON,
+        HELD_UNEVICTABLE,
+        HELD_SLAB,
+        HELD_KERNEL_STACK,
+        HELD_PAGE_TABLES,
+        HELD_SECOND_PAGE_TABLES, /* Linux 6.1 */
+        HELD_VMALLOC,
+        HELD_PERCPU,
+        HELD_HUGETLB,
+        HELD_KEY_MAX,
+} HeldKey;
+
 typedef enum VmstatKey {
         VMSTAT_PGSCAN_KSWAPD,
         VMSTAT_PGSCAN_DIRECT,
@@ -64,6 +79,7 @@ typedef struct CountersTable {
 } CountersTable;
 
 extern const CountersTable counters_meminfo; /* values in bytes, by MeminfoKey */
+extern const CountersTable counters_held;    /* the same, by HeldKey */
 extern const CountersTable counters_vmstat;  /* values as the kernel counts, by VmstatKey */
 
 /* One file's values. Embedded by the caller, zero-initialised. */
@@ -84,6 +100,7 @@ static inline bool counters_has(const Counters *counters, unsigned key) {
 
 /* Copies into the snapshot, which keeps what the text does not have. Returns false if the text lacks what every use needs. */
 bool counters_fill_meminfo(const Counters *meminfo, Snapshot *snapshot);
+bool counters_fill_held(const Counters *held, Snapshot *snapshot);
 bool counters_fill_vmstat(const Counters *vmstat, Snapshot *snapshot);
 
 /*

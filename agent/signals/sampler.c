@@ -56,8 +56,9 @@ struct Sampler {
         ProcFile files[SOURCE_MAX];
         bool named[SOURCE_MAX]; /* its failure has been logged and listed */
 
-        Counters meminfo, vmstat;
-        uint32_t keys_named_meminfo, keys_named_vmstat; /* keys whose absence has been logged */
+        Counters meminfo, held, vmstat;
+        uint32_t keys_named_meminfo, keys_named_held,
+                keys_named_vmstat; /* keys whose absence has been logged */
         Zram zram;
         Cgroups cgroups;
         int lru_gen_fd;
@@ -115,7 +116,17 @@ static size_t source_read(Sampler *sampler, Source source) {
 
 /* -- one source each ------------------------------------------------------------------------------- */
 
-static bool read_meminfo(Sampler *sampler, Snapshot *snapshot) {
+/* Of the text that is in the room, which is as it should be or not. It is as much again to look for, so only where it is wanted. */
+static void read_held(Sampler *sampler, size_t n, bool is_whole, Snapshot *snapshot) {
+        uint32_t missing = counters_parse(&sampler->held, &counters_held, sampler->room.text, n);
+
+        if (missing != 0 && is_whole) /* else the file has been named */
+                name_missing_keys(&counters_held, SOURCE_MEMINFO, missing, &sampler->keys_named_held);
+        if (counters_fill_held(&sampler->held, snapshot))
+                snapshot->has |= SNAPSHOT_HAS_HELD;
+}
+
+static bool read_meminfo(Sampler *sampler, unsigned what, Snapshot *snapshot) {
         uint64_t swap_total_bytes = snapshot->swap_total_bytes;
         size_t n = source_read(sampler, SOURCE_MEMINFO);
         uint32_t missing;
@@ -130,6 +141,8 @@ static bool read_meminfo(Sampler *sampler, Snapshot *snapshot) {
         }
         if (missing != 0)
                 name_missing_keys(&counters_meminfo, SOURCE_MEMINFO, missing, &sampler->keys_named_meminfo);
+        if (what & SNAPSHOT_HAS_HELD)
+                read_held(sampler, n, missing == 0, snapshot);
 
         /* Swap came or went, and with it perhaps a zram device. */
         if (snapshot->swap_total_bytes != swap_total_bytes)
@@ -233,7 +246,7 @@ void sampler_read(Sampler *sampler, unsigned what, Snapshot *ret) {
         snapshot->now_usec = clock_monotonic_usec();
         snapshot->has = 0;
 
-        if ((what & SNAPSHOT_HAS_MEMINFO) && read_meminfo(sampler, snapshot))
+        if ((what & SNAPSHOT_HAS_MEMINFO) && read_meminfo(sampler, what, snapshot))
                 snapshot->has |= SNAPSHOT_HAS_MEMINFO;
         if ((snapshot->has & SNAPSHOT_HAS_MEMINFO) && balloon_needs_vmstat(sampler))
                 what |= SNAPSHOT_HAS_VMSTAT;

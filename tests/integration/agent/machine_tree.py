@@ -31,6 +31,7 @@ class MachineTree:
             "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", encoding="ascii")
         self.total, self.available, self.free = total, available, free
         self.file = 100 * MIB           # on the inactive list
+        self.anon = 20 * MIB            # programs'
         self.stall_usec = 0
         self.reclaimed: list[int] = []  # what was asked of memory.reclaim
         self._gate = threading.Event()  # memory.reclaim goes on
@@ -57,7 +58,7 @@ class MachineTree:
     def write(self) -> None:
         """Puts the figures into the files."""
         values = {"MemTotal": self.total, "MemFree": self.free, "MemAvailable": self.available,
-                  "Inactive(file)": self.file}
+                  "Inactive(file)": self.file, "Active(anon)": self.anon}
         lines = (FIXTURE / "proc/meminfo").read_text(encoding="ascii").splitlines()
         for index, line in enumerate(lines):
             name = line.split(":")[0]
@@ -79,6 +80,13 @@ class MachineTree:
         """The workload takes memory."""
         self.available -= size
         self.free -= min(size, self.free)
+        self.anon += max(size, -self.anon)
+        self.write()
+
+    def isolate(self, size: int) -> None:
+        """The kernel takes free memory off its lists for a moment, and nobody has it."""
+        self.available -= size
+        self.free -= size
         self.write()
 
     def _replace(self, name: str, text: str) -> None:

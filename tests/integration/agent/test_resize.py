@@ -189,6 +189,20 @@ def test_a_growing_workload_stops_the_shrink(guest):
     assert time.monotonic() - started < 1  # an order of magnitude, not a timing
 
 
+def test_pages_that_are_reported_to_the_host_stop_no_shrink(guest):
+    """They are off the free lists, and nobody has taken them."""
+    guest.start(free=600 * MIB)
+    settle(guest)
+    shrink(guest)
+    guest.bridge.wait("shrink_offer", accept=lambda o: o.offered_bytes > 0)
+    guest.machine.isolate(98 * MIB)
+    guest.bridge.wait("report", since=guest.bridge.mark(), accept=lambda r: r.memory_available_bytes == guest.machine.available)
+    guest.machine.isolate(-98 * MIB)
+    guest.machine.plug(-64 * MIB)
+    assert guest.bridge.wait("resize_confirm").delta_bytes == -64 * MIB
+    assert not guest.bridge.all("alarm")
+
+
 def test_the_agent_is_not_silent_while_a_step_is_in_flight(guest):
     guest.bridge.interval_usec = 5_000_000
     guest.start(free=600 * MIB)

@@ -65,7 +65,7 @@ typedef struct File {
 } File;
 
 static const File files[] = {
-        {"proc/meminfo", NULL, SNAPSHOT_HAS_MEMINFO, 0},
+        {"proc/meminfo", NULL, SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_HELD, 0},
         {"proc/vmstat", NULL, SNAPSHOT_HAS_VMSTAT, 0},
         {"proc/zoneinfo", NULL, SNAPSHOT_HAS_ZONES, BIT(TRUNCATED)}, /* fewer zones */
         {"proc/pressure/memory", NULL, SNAPSHOT_HAS_PSI, 0},
@@ -362,7 +362,7 @@ static void test_each(void **state) {
         make_machine();
         whole = run(NULL, FAULT_MAX, sound);
         assert_int_equal(whole, SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT |
-                                        SNAPSHOT_HAS_ZONES | SNAPSHOT_HAS_CGROUPS);
+                                        SNAPSHOT_HAS_ZONES | SNAPSHOT_HAS_CGROUPS | SNAPSHOT_HAS_HELD);
         for (size_t i = 0; i < ELEMENTSOF(files); i++)
                 for (Fault fault = 0; fault < FAULT_MAX; fault++) {
                         const File *file = &files[i];

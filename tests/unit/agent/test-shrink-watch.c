@@ -135,6 +135,96 @@ static void test_blocks_taken_offline(void **unused) {
         }
 }
 
+static void guest_hold(Guest *guest, uint64_t mib) {
+        guest->s.has = ALL | SNAPSHOT_HAS_HELD;
+        guest->s.held_bytes = mib * MIB;
+}
+
+/*
+ * Free page reporting: 98 MiB are off the free lists while the host drops them, seen by one sample that came late. Nobody has
+ * them, and it is no veto; what somebody has, is one in that very sample, whatever else is reported beside it.
+ */
+static void test_reported_pages(void **unused) {
+        static const struct {
+                const char *name;
+                uint64_t used, held; /* MiB; 200 and 150 at the offer */
+                bool knows;          /* what is held */
+                bool veto;
+        } table[] = {
+                {"pages being reported", 298, 150, true, false},
+                {"the most that can be", 328, 150, true, false},
+                {"reported, and noise", 298, 160, true, false},
+                {"a process of 98 MiB", 298, 248, true, true},
+                {"a process of 30 MiB", 230, 180, true, true},
+                {"reported, and a process", 328, 180, true, true},
+                {"a process that took what another gave up", 298, 240, true, true},
+                {"whose account is not known", 298, 150, false, true},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Guest guest;
+
+                guest_init(&guest, 1536, 200, 0);
+                guest_hold(&guest, 150);
+                if (!table[i].knows)
+                        guest.s.has = ALL;
+                assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+                guest_set(&guest, 1516, 200, 0);
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
+                guest_set(&guest, 1496, table[i].used, 0);
+                guest.s.held_bytes = table[i].held * MIB;
+                if ((guest_step(&guest, MSEC(652)) == SHRINK_VETO) != table[i].veto)
+                        fail_msg("%s: verdict %d, evidence %s", table[i].name, (int) guest.plan.verdict,
+                                 shrink_evidence_to_string(guest.plan.evidence));
+                if (table[i].veto) {
+                        assert_int_equal(guest.plan.evidence, SHRINK_EVIDENCE_GROWTH);
+                        assert_int_equal(guest.plan.evidence_amount, (table[i].used - 200) * MIB);
+                        continue;
+                }
+                guest_set(&guest, 1472, 200, 0);
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+        }
+}
+
+/* One lot after the other, for as long as it takes, is still nobody's; what stays away is somebody's whom the kernel does not name. */
+static void test_loose_growth_that_lasts(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        guest_hold(&guest, 150);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        for (unsigned i = 1; i < 100; i++) { /* two seconds; every fifth sample falls between two lots */
+                guest_set(&guest, 1536, i % 5 ? 298 : 200, 0);
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_WAITING);
+        }
+        guest_set(&guest, 1536, 298, 0);
+        for (unsigned i = 0; i < 20 - 4; i++)
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_WAITING);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_VETO);
+        assert_int_equal(guest.plan.evidence_amount, 98 * MIB);
+}
+
+/* Since the offer too, late in a long resize: a lot that is reported is no burst, a process is. */
+static void test_reported_late(void **unused) {
+        for (unsigned process = 0; process < 2; process++) {
+                Guest guest;
+
+                guest_init(&guest, 4096, 200, 0);
+                guest_hold(&guest, 150);
+                for (unsigned step = 1; step <= 16; step++) {
+                        assert_int_equal(guest_ask(&guest, 7, step, 128), SHRINK_OFFERED);
+                        guest_set(&guest, 4096 - 128 * (uint64_t) step, 200, 0);
+                        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+                }
+                assert_int_equal(guest_ask(&guest, 7, 17, 128), SHRINK_OFFERED);
+                guest_set(&guest, 2048, 240, 0);
+                guest.s.held_bytes += process * 40 * MIB;
+                assert_int_equal(guest_step(&guest, MSEC(20)), process ? SHRINK_VETO : SHRINK_WAITING);
+                if (process)
+                        assert_int_equal(guest.plan.evidence, SHRINK_EVIDENCE_BURST);
+        }
+}
+
 /* A range that comes by itself, or in the middle of something, and one that the guest cannot do without. */
 static void test_range(void **unused) {
         static const struct {
@@ -176,6 +266,9 @@ int main(void) {
                 cmocka_unit_test(test_in_flight),
                 cmocka_unit_test(test_block_on_its_way_out),
                 cmocka_unit_test(test_blocks_taken_offline),
+                cmocka_unit_test(test_reported_pages),
+                cmocka_unit_test(test_loose_growth_that_lasts),
+                cmocka_unit_test(test_reported_late),
                 cmocka_unit_test(test_range),
         };
 
