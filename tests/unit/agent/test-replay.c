@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The form of a recording: nothing that a core is given or answers is left out of it, and what is none is said. */
+/*
+ * Sessions that were recorded (tests/fixtures/recordings/agent, the README beside it says how) are decided today as they were then:
+ * bytes, reasons, vetoes. Whoever changes a rule sees here which decision changes with it. And the form of a recording: nothing
+ * that a core is given or answers is left out of it, and what is none is said.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +23,8 @@
 #include "common/macro.h"
 #include "common/units.h"
 
+static const char *arg_real, *arg_scripted;
+
 /* Replays the text. Returns what replay_run() does, with what it said in ret, to be freed. */
 static int replay_text(char *text, size_t size, bool quiet, char **ret) {
         _cleanup_fclose_ FILE *file = fmemopen(text, size, "re");
@@ -31,6 +37,76 @@ static int replay_text(char *text, size_t size, bool quiet, char **ret) {
         r = replay_run(file, "recording", quiet, out);
         assert_int_equal(fclose(out), 0);
         return r;
+}
+
+static char *read_fixture(const char *path, size_t *ret_size) {
+        _cleanup_fclose_ FILE *file = fopen(path, "re");
+        char *text = malloc(16 * MIB);
+
+        assert_non_null(file);
+        assert_non_null(text);
+        *ret_size = fread(text, 1, 16 * MIB, file);
+        assert_true(*ret_size > 0 && *ret_size < 16 * MIB);
+        return text;
+}
+
+static void assert_replayed(const char *path, const char *const *happened, size_t n) {
+        _cleanup_free_ char *text = NULL, *said = NULL;
+        size_t size;
+
+        text = read_fixture(path, &size);
+        if (replay_text(text, size, false, &said) != 0)
+                fail_msg("%s", said);
+        for (size_t i = 0; i < n; i++)
+                if (!strstr(said, happened[i]))
+                        fail_msg("%s has no \"%s\":\n%s", path, happened[i], said);
+}
+
+static void test_real_guest(void **state) {
+        static const char *const happened[] = {
+                "urgency critical for predict",
+                "comes: yes",
+                "the host asks for 64M",
+                "offered, 64M",
+                "moved, 12M",
+                "confirmed, 64M",
+                "vetoed, growth of 26542080 in 483 ms",
+                "vetoed, stall of 35237 in 212 ms",
+                "all decided as recorded",
+        };
+
+        assert_replayed(arg_real, happened, ELEMENTSOF(happened));
+}
+
+static void test_scripted_guest(void **state) {
+        static const char *const happened[] = {
+                "reclaim, ",
+                "offered, 64M",
+                "moved, 32M",
+                "confirmed, 64M",
+                "vetoed, growth of 209715200",
+                "refused for held",
+                "to go offline: held",
+                "comes: yes",
+                "the session is over",
+                "all decided as recorded",
+        };
+
+        assert_replayed(arg_scripted, happened, ELEMENTSOF(happened));
+}
+
+/* One word of a recording is changed, and the decision is another one: that is named. */
+static void test_difference(void **state) {
+        _cleanup_free_ char *text = NULL, *said = NULL;
+        char *veto;
+        size_t size;
+
+        text = read_fixture(arg_real, &size);
+        veto = memmem(text, size, ",veto,", STRLEN(",veto,"));
+        assert_non_null(veto);
+        memcpy(veto, ",idle,", STRLEN(",idle,"));
+        assert_int_equal(replay_text(text, size, true, &said), 1);
+        assert_non_null(strstr(said, "plan.verdict was recorded as idle, and is decided as veto"));
 }
 
 /* -- the form -------------------------------------------------------------------------------------- */
@@ -127,12 +203,18 @@ static void test_bad_input(void **state) {
         }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_nothing_is_left_out),
-                cmocka_unit_test(test_round_trip),
-                cmocka_unit_test(test_bad_input),
+                cmocka_unit_test(test_real_guest), cmocka_unit_test(test_scripted_guest),
+                cmocka_unit_test(test_difference), cmocka_unit_test(test_nothing_is_left_out),
+                cmocka_unit_test(test_round_trip), cmocka_unit_test(test_bad_input),
         };
 
+        if (argc != 3) {
+                fprintf(stderr, "usage: %s REAL SCRIPTED\n", argv[0]);
+                return 2;
+        }
+        arg_real = argv[1];
+        arg_scripted = argv[2];
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
