@@ -130,6 +130,11 @@ void ctl_show_status(const json_t *vm, FILE *out) {
                 ctl_number(vm, "frames_ok"), ctl_number(vm, "frames_garbled"),
                 ctl_number(vm, "frames_overlong"), ctl_number(vm, "frames_malformed"),
                 ctl_number(vm, "frames_void"), ctl_number(vm, "frames_replayed"));
+        if (ctl_number(vm, "agent_frames_dropped") > 0)
+                fprintf(out,
+                        "  not taken   %" PRIu64 " of the bridge's frames by the agent, %" PRIu64
+                        " of them of no session\n",
+                        ctl_number(vm, "agent_frames_dropped"), ctl_number(vm, "agent_frames_void"));
 }
 
 void ctl_show_lacks(const json_t *lacks, FILE *out) {

@@ -99,6 +99,11 @@ static void take_harm(Vm *vm, const MessageReport *report, uint64_t now_usec) {
                              });
 }
 
+/* Agents count from their start on: more than this has nobody seen. */
+static unsigned bounded_count(uint64_t n) {
+        return (unsigned) u64_min(n, UINT32_MAX);
+}
+
 static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) {
         uint64_t bound = size_bound(vm);
 
@@ -124,6 +129,8 @@ static void take_report(Vm *vm, const MessageReport *report, uint64_t now_usec) 
                 .oom_kills = report->oom_kills,
                 .blocks_online = report->blocks_online,
                 .blocks_offline = report->blocks_offline,
+                .dropped = bounded_count(report->frames_dropped),
+                .dropped_void = bounded_count(report->frames_void),
         };
         arbiter_peak_note(&vm->peak, vm->env->arbiter.calm_before_shrink_usec,
                           u64_min(report->demand_bytes, MEMORY_BYTES_MAX), now_usec);
@@ -277,6 +284,7 @@ static void on_opened(Vm *vm, const MessageHello *hello) {
         vm_begin_grace(vm);
         keep_hello(vm, hello);
         vm->guest.plug_budget_bytes = hello->plug_budget_bytes; /* until a report says more */
+        vm->guest.dropped = vm->guest.dropped_void = bounded_count(hello->frames_void);
         vm->dimms_due = true;
         vm_allow_dimms(vm);
         vm_return_dimms(vm);

@@ -64,6 +64,8 @@ static void add_guest(const Vm *vm, VmSnapshot *snapshot) {
         snapshot->oom_kills = guest->oom_kills;
         snapshot->blocks_online = guest->blocks_online;
         snapshot->blocks_offline = guest->blocks_offline;
+        snapshot->agent_frames_dropped = guest->dropped;
+        snapshot->agent_frames_void = guest->dropped_void;
 }
 
 static void add_counters(const Vm *vm, VmSnapshot *snapshot) {

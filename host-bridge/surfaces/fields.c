@@ -77,6 +77,8 @@ static const FieldRow vm_rows[] = {
         VM(frames_malformed, READ_U64),
         VM(frames_void, READ_U64),
         VM(frames_replayed, READ_U64),
+        VM(agent_frames_dropped, READ_U64),
+        VM(agent_frames_void, READ_U64),
         VM(resizing, READ_BOOLEAN),
         VM(harm_stalled_usec, READ_U64),
         VM(harm_kills, READ_U64),

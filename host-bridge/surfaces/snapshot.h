@@ -91,6 +91,8 @@ typedef struct VmSnapshot {
         uint64_t time_to_exhaustion_usec;
         uint64_t psi_some_usec, psi_full_usec, oom_kills;
         unsigned blocks_online, blocks_offline;
+        /* the bridge's frames that the agent did not take, by its own word; of them, those of no session */
+        uint64_t agent_frames_dropped, agent_frames_void;
         /* counters of frames: accepted, and dropped by reason */
         uint64_t frames_ok, frames_garbled, frames_overlong, frames_malformed, frames_void, frames_replayed;
         /* the resize that is open */

@@ -44,6 +44,25 @@ def test_bad_frames_are_dropped_and_counted(world: World) -> None:
     assert_served(world, vm)
 
 
+def test_what_an_agent_does_not_take_is_shown(world: World) -> None:
+    """By its own word, of a Hello at first and then of each report; it moves nothing."""
+    vm = world.add()
+    vm.agent.shakes_hands = False
+    world.start()
+    vm.agent.wait_for("ping")
+    vm.agent.hello(minor=1, frames_void=3)
+    world.wait_managed()
+    world.wait(lambda: world.status()["agent_frames_void"] == 3, "the Hello's word")
+    vm.agent.report(frames_dropped=(1 << 62) - 1, frames_void=5)
+    status = world.wait(lambda: (s := world.status())["agent_frames_void"] == 5 and s, "the report's word")
+    assert status["agent_frames_dropped"] == (1 << 32) - 1 and status["frames_malformed"] == 0
+    text = world.text("status", "a")
+    assert "not taken   4294967295 of the bridge's frames by the agent, 5 of them of no session" in text, text
+    vm.agent.report()
+    world.wait(lambda: "not taken" not in world.text("status", "a"), "an agent that has taken all")
+    assert vm.qmp.commands == []
+
+
 def test_frames_before_the_handshake_are_void(world: World) -> None:
     vm = world.add()
     vm.agent.shakes_hands = False

@@ -190,10 +190,13 @@ class World:
             assert time.monotonic() < deadline, f"waited {PATIENCE * timeout} s for {what}"
             time.sleep(0.01)
 
+    def text(self, *words: str) -> str:
+        """What memtidectl prints for people."""
+        return subprocess.run([self.ctl_path, "--socket", self.runtime / "bridge.sock", *words],
+                              capture_output=True, text=True, check=True, timeout=10).stdout
+
     def ctl(self, *words: str) -> Any:
-        done = subprocess.run([self.ctl_path, "--socket", self.runtime / "bridge.sock", *words, "--json"],
-                              capture_output=True, text=True, check=True, timeout=10)
-        return json.loads(done.stdout)
+        return json.loads(self.text(*words, "--json"))
 
     def status(self, name: str = "a") -> dict[str, Any]:
         return dict(self.ctl("status", name))
