@@ -289,6 +289,7 @@ void demand_track(const DemandConfig *config, DemandState *state, const Snapshot
                 .memory_read = sample->has & SNAPSHOT_HAS_MEMINFO,
                 .zones_read = sample->has & SNAPSHOT_HAS_ZONES,
         };
+        demand_forgive_loose(state, sample, &ret->now);
         track_memory(state, ret);
         ret->floor = demand_floor_bytes(ret->usable);
         ret->reserve = demand_reserve_bytes(ret);

@@ -74,11 +74,20 @@ typedef struct DemandMark {
         DemandFlows root, net; /* as vmstat has them; without those of containers */
 } DemandMark;
 
+/* What is off the free lists and nobody has (demand-loose.c), and what it is reckoned from: the last sample, if that knew. */
+typedef struct DemandLoose {
+        uint64_t bytes, since_usec;
+        bool known;
+        uint64_t used_bytes, held_bytes, usable_bytes;
+} DemandLoose;
+
 /* What the estimator remembers. Embedded by the caller, zero-initialised; its fields are demand*.c's own. */
 typedef struct DemandState {
         Snapshot last;        /* each field as last read; last.has: what has ever been read */
         Demand answer;        /* the last one */
         bool trigger_pending; /* a PSI trigger that no vmstat has been seen beside yet */
+
+        DemandLoose loose;
 
         /* growth of U */
         uint64_t memory_usec;        /* meminfo was last read */

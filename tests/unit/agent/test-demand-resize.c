@@ -149,6 +149,39 @@ static void test_known_territory(void **unused) {
         }
 }
 
+/*
+ * Free page reporting in a guest that shrinks: 128 MiB are off the free lists in two samples, nobody has them, and no more is asked
+ * for than before. A process of as much is asked for, as is what stays away.
+ */
+static void test_reported_pages(void **unused) {
+        enum { REPORTED, PROCESS, STAYS, UNKNOWN, WAYS };
+
+        for (unsigned way = 0; way < WAYS; way++) {
+                Guest guest;
+
+                guest_init(&guest, 512 * MIB, 300 * MIB);
+                guest.s.has |= way == UNKNOWN ? 0 : SNAPSHOT_HAS_HELD;
+                guest.s.held_bytes = 250 * MIB;
+                for (unsigned i = 0; i < 5; i++)
+                        guest_step(&guest, MSEC(20));
+                for (unsigned lot = 0; lot < 10; lot++) {
+                        guest_set(&guest, 512 * MIB, 428 * MIB);
+                        guest.s.held_bytes += lot == 0 && way == PROCESS ? 128 * MIB : 0;
+                        guest_step(&guest, MSEC(20));
+                        guest_step(&guest, MSEC(20));
+                        if (way == REPORTED) {
+                                assert_int_equal(guest.demand.used_bytes, 300 * MIB);
+                                guest_set(&guest, 512 * MIB, 300 * MIB);
+                        }
+                        guest_step(&guest, MSEC(20));
+                        if (way == STAYS && lot < 6)
+                                assert_int_equal(guest.n_fired, 0);
+                }
+                assert_int_equal(guest.n_fired > 0, way != REPORTED);
+                assert_int_equal(guest.n_rose > 0, way != REPORTED);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_own_resize),
@@ -156,6 +189,7 @@ int main(void) {
                 cmocka_unit_test(test_jump),
                 cmocka_unit_test(test_block_on_its_way_out),
                 cmocka_unit_test(test_known_territory),
+                cmocka_unit_test(test_reported_pages),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #define SEC(s)   ((uint64_t) (s) *USEC_PER_SEC)
 #define ALL                                                                                                  \
         (SNAPSHOT_HAS_MEMINFO | SNAPSHOT_HAS_PSI | SNAPSHOT_HAS_VMSTAT | SNAPSHOT_HAS_ZONES |                \
-         SNAPSHOT_HAS_CGROUPS)
+         SNAPSHOT_HAS_CGROUPS | SNAPSHOT_HAS_HELD)
 
 /* A hold that is over by the next ask, mostly: else one refusal in vain hides a minute of asks. */
 static const ShrinkConfig shrink_config = {.margin_bytes = 128 * MIB, .hold_usec = SEC(1)};
@@ -122,6 +122,7 @@ static void test_shrink(void **unused) {
                         s.now_usec += random_next(&x) % SEC(20);
                         s.available_bytes = random_small(&x);
                         s.free_bytes = random_small(&x);
+                        s.held_bytes = random_small(&x);
                         /* Not each time: a guest whose size has just moved is not settled, and gives nothing. */
                         if (random_next(&x) % 4 == 0) {
                                 s.total_bytes = random_small(&x);
