@@ -157,7 +157,10 @@ class BridgePeer:
             self.bytes_seen += data
             for message in self.reader.feed(data):
                 if message.WhichOneof("body") == "hello" and self.shakes_hands:
-                    self.welcome(message.hello)
+                    try:
+                        self.welcome(message.hello)
+                    except OSError:  # the test has closed it meanwhile
+                        return
                 with self._condition:
                     self.received.append((time.monotonic(), message))
                     self._condition.notify_all()
