@@ -48,7 +48,7 @@ struct Arbitration {
         uint32_t *order;               /* in which they are judged, by index */
         Vm **vms;
         size_t n, n_allocated;
-        bool out_of_memory;
+        bool stale;             /* vms is not what there is */
         PressureGauge pressure; /* of the host */
         bool blind;             /* it has none */
         PoolLevel level;        /* as last told */
@@ -80,10 +80,20 @@ static int grow_arrays(Arbitration *a) {
 static void take_part(Vm *vm, void *userdata) {
         Arbitration *a = userdata;
 
-        if (a->out_of_memory || (a->n == a->n_allocated && grow_arrays(a) < 0))
-                a->out_of_memory = true;
+        if (a->stale || (a->n == a->n_allocated && grow_arrays(a) < 0))
+                a->stale = true;
         else
                 a->vms[a->n++] = vm;
+}
+
+/* All of them, or none: half a round would take the rest for nothing. */
+static bool know_vms(Arbitration *a) {
+        if (!a->stale)
+                return true;
+        a->stale = false;
+        a->n = 0;
+        a->options.walk(take_part, a, a->options.userdata);
+        return !a->stale;
 }
 
 /* Whose turn it is: 0 comes first. */
@@ -210,12 +220,9 @@ static void begin(Arbitration *a, bool ticks) {
         a->begun_usec = clock_monotonic_usec();
         a->ticks = ticks;
         a->tick_due = a->wanted = false;
-        a->n = a->at = 0;
-        a->out_of_memory = false;
+        a->at = 0;
         (void) sd_event_source_set_enabled(a->timer, SD_EVENT_OFF);
-        a->options.walk(take_part, a, a->options.userdata);
-        /* Half a round would take the rest for nothing: the findings of the last one hold. */
-        if (a->out_of_memory)
+        if (!know_vms(a)) /* out of memory: the findings of the last one hold */
                 return;
         a->phase = PHASE_SEEING;
         (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
@@ -233,9 +240,16 @@ void arbitration_run(Arbitration *a) {
                 go_on(a);
 }
 
+void arbitration_renew(Arbitration *a) {
+        assert(a);
+
+        a->stale = true;
+}
+
 void arbitration_abandon(Arbitration *a) {
         assert(a);
 
+        a->stale = true;
         if (a->phase == PHASE_NONE)
                 return;
         a->phase = PHASE_NONE;
@@ -287,6 +301,7 @@ int arbitration_new(sd_event *event, const ArbitrationOptions *options, Arbitrat
                 return -ENOMEM;
         a->event = sd_event_ref(event);
         a->options = *options;
+        a->stale = true;
         r = sd_event_add_time(event, &a->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, a);
         if (r < 0)
                 return r;

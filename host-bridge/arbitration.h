@@ -29,6 +29,9 @@ DEFINE_CLEANUP_FUNC(Arbitration, arbitration_free)
 /* The round of each second begins, and with it each VM's vm_tick(); on many VMs it goes on in later turns of the loop. */
 void arbitration_run(Arbitration *arbitration);
 
+/* There are more VMs, or they stand in another order: the next round is to know. */
+void arbitration_renew(Arbitration *arbitration);
+
 /* A VM is about to be freed: the round under way, if there is one, ends here and begins anew. */
 void arbitration_abandon(Arbitration *arbitration);
 

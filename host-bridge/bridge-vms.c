@@ -87,6 +87,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         name = vm_name(entry->vm);
         HASH_ADD_KEYPTR(hh, bridge->vms, name, strlen(name), entry);
         bridge->loose = bridge->unsorted = true;
+        arbitration_renew(bridge->arbitration);
         bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
                  vm_mode_to_string(discovered->policy.controlled ? discovered->policy.mode
@@ -125,8 +126,10 @@ static void end_delivery(Bridge *bridge) {
                 if (entry->delivery != bridge->n_deliveries)
                         drop_vm(bridge, entry);
         }
-        if (bridge->unsorted)
+        if (bridge->unsorted) {
                 HASH_SORT(bridge->vms, compare_entries);
+                arbitration_renew(bridge->arbitration);
+        }
         bridge->unsorted = false;
         bridge->walked = NULL;
 }
