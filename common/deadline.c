@@ -185,6 +185,8 @@ void deadline_set(Deadline *deadline, uint64_t due_usec) {
         Deadlines *all = deadline->all;
         uint64_t first_usec = first_due_usec(all);
 
+        if ((deadline->place != 0 ? deadline->due_usec : USEC_INFINITY) == due_usec)
+                return; /* as is often the case: what is judged anew comes to the same */
         if (deadline->place != 0)
                 take_out(all, deadline);
         deadline->due_usec = due_usec;
