@@ -176,7 +176,8 @@ static void judge(Arbitration *a, size_t i) {
         size_t which = a->order[i];
 
         vm_round_take(a->vms[which], &a->figures[which], a->now_usec);
-        vm_round_judge(a->vms[which], a->now_usec);
+        if (round_concerns(&a->figures[which]))
+                vm_round_judge(a->vms[which], a->now_usec);
 }
 
 /* Does some VMs of the phase, or what stands between two phases. */

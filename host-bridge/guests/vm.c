@@ -193,6 +193,4 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
         vm_watch_pressure(vm, now_usec);
         if (vm->session)
                 vm_take_malformed(vm, now_usec);
-        if (!vm->resize)
-                vm_judge(vm, now_usec);
 }

@@ -161,6 +161,10 @@ static RoundFindings look_around(const RoundHost *host, const RoundVm *vms, size
         return findings;
 }
 
+bool round_concerns(const RoundVm *vm) {
+        return vm->ask_bytes > 0 || vm->urgency != URGENCY_NONE || vm->committed_bytes < least_bytes(vm);
+}
+
 RoundFindings round_run(const RoundHost *host, RoundVm *vms, size_t n) {
         uint64_t free_bytes = host->budget_bytes == UINT64_MAX
                                       ? UINT64_MAX

@@ -72,6 +72,12 @@ typedef struct RoundHost {
 
 RoundFindings round_run(const RoundHost *host, RoundVm *vms, size_t n);
 
+/*
+ * Whether a round may mean something to this VM. Who lacks nothing and is asked for nothing has been judged by its last
+ * report, and by its own clock where only the time matters: that is nearly all of them, nearly always.
+ */
+bool round_concerns(const RoundVm *vm);
+
 /* How a VM meets the pool by these findings. committed_bytes and fair_bytes are its own. */
 PoolAsk round_pool_ask(const RoundFindings *findings, VmClass vm_class, Urgency urgency, bool over_share,
                        bool growing);

@@ -395,11 +395,37 @@ static void test_nothing_is_wasted(void **state) {
         }
 }
 
+static void test_whom_it_concerns(void **state) {
+        static const struct {
+                const char *name;
+                RoundVm vm;
+                bool concerned;
+        } cases[] = {
+                {"calm, with what it was promised",
+                 {.committed_bytes = GIB, .min_bytes = GIB, .reach_bytes = GIB},
+                 false},
+                {"asked for something", {.ask_bytes = MIB}, true},
+                {"in need", {.urgency = URGENCY_LOW}, true},
+                {"less than it was promised", {.min_bytes = GIB, .reach_bytes = 2 * GIB}, true},
+                {"its devices reach no further",
+                 {.committed_bytes = MIB, .min_bytes = GIB, .reach_bytes = MIB},
+                 false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (round_concerns(&cases[i].vm) != cases[i].concerned)
+                        fail_msg("%s", cases[i].name);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),      cmocka_unit_test(test_findings),
-                cmocka_unit_test(test_claims),    cmocka_unit_test(test_bounds),
-                cmocka_unit_test(test_lipschitz), cmocka_unit_test(test_nothing_is_wasted),
+                cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_findings),
+                cmocka_unit_test(test_claims),
+                cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_lipschitz),
+                cmocka_unit_test(test_nothing_is_wasted),
+                cmocka_unit_test(test_whom_it_concerns),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void test_not_judged_twice(void **state) {
         send_confirm(f, 0, 256 * MIB);
         for (unsigned i = 0; i < 5; i++) {
                 tell(&f->hypervisor, VMM_MODEL, 0);
-                vm_tick(f->vm, world_now());
+                vm_round_judge(f->vm, world_now());
                 world_idle(&f->world, 5);
         }
         assert_int_equal(f->hypervisor.n_commands, 1);
@@ -251,7 +251,7 @@ static void test_no_shrink_on_old_figures(void **state) {
                           .shrink_offer = {.id = request->id, .step = 1, .reason = REFUSAL_MARGIN}});
         for (unsigned i = 0; i < 10; i++) {
                 world_idle(&f->world, 12);
-                vm_tick(f->vm, world_now());
+                vm_round_judge(f->vm, world_now());
         }
         assert_int_equal(f->agent.n[MESSAGE_SHRINK_REQUEST], 1);
 }
