@@ -32,6 +32,14 @@ const VmmQmpOptions vmm_qmp_defaults = {
         .refresh_usec = VMM_REFRESH_USEC,
 };
 
+/*
+ * The monitors of a host are all found in one moment when the bridge starts. Connected all at once they would proceed side by
+ * side: none is ready before nearly all are, and the answers of all of them lie in the heap between what stays. To give the
+ * holes that 10,000 VMs left back took malloc_trim() 79 ms in one go, and 9 ms with monitors connected one after the
+ * other (a busy machine, both). The last of 10,000 waits for five seconds so.
+ */
+#define CONNECT_USEC 500U
+
 void vmm_qmp_arm(VmmQmp *q, uint64_t usec) {
         deadline_set_relative(&q->timer, usec);
 }
@@ -268,8 +276,9 @@ static const VmmOps vmm_qmp_ops = {
 
 int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQmpOptions *options,
                 VmmHandler handler, void *userdata, Vmm **ret) {
-        static uint64_t n_made;
+        static uint64_t n_made, connect_usec;
         _cleanup_(vmm_freep) Vmm *vmm = NULL;
+        uint64_t now_usec;
         VmmQmp *q;
         int r;
 
@@ -299,7 +308,9 @@ int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQm
         r = deadline_join(event, on_timer, q, &q->timer);
         if (r < 0)
                 return r;
-        deadline_set_relative(&q->timer, 0);
+        (void) sd_event_now(event, CLOCK_MONOTONIC, &now_usec);
+        connect_usec = u64_max(now_usec, u64_add(connect_usec, CONNECT_USEC));
+        deadline_set(&q->timer, connect_usec);
 
         *ret = TAKE_PTR(vmm);
         return 0;
