@@ -14,21 +14,26 @@
 #include "common/log.h"
 #include "host-bridge/bridge-internal.h"
 
-#define PLACE_MAX (VMM_ADDRESS_MAX + VM_PATH_MAX + 16U)
-
 static const char *path_or_null(const char *path) {
         return path[0] != '\0' ? path : NULL;
 }
 
 static void entry_free(VmEntry *entry) {
         (void) vm_free(entry->vm);
-        free(entry->place);
         free(entry);
 }
 
-static void write_place(const DiscoveredVm *discovered, char place[static PLACE_MAX]) {
-        (void) snprintf(place, PLACE_MAX, "%u %s %s", (unsigned) discovered->hypervisor.origin,
-                        discovered->hypervisor.text, discovered->channel);
+/* FNV-1a. The texts themselves, of which the VM's parts have copies, were a tenth of a kilobyte for each VM once more. */
+static uint64_t hash_text(uint64_t hash, const char *text) {
+        for (; *text != '\0'; text++)
+                hash = (hash ^ (unsigned char) *text) * UINT64_C(0x100000001b3);
+        return hash * UINT64_C(0x100000001b3); /* the zero */
+}
+
+static uint64_t place_of(const DiscoveredVm *discovered) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ discovered->hypervisor.origin;
+
+        return hash_text(hash_text(hash, discovered->hypervisor.text), discovered->channel);
 }
 
 void bridge_watch_vms(Bridge *bridge, BridgeVmHandler handler, void *userdata) {
@@ -64,20 +69,17 @@ VmEntry *bridge_find(const Bridge *bridge, const char *name) {
 
 static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         const char *name;
-        char place[PLACE_MAX];
         VmEntry *entry;
-        int r = -ENOMEM;
+        int r;
 
         entry = calloc(1, sizeof(*entry));
         if (!entry) {
                 log_error("VM %s: out of memory", discovered->name);
                 return NULL;
         }
-        write_place(discovered, place);
-        entry->place = strdup(place);
-        if (entry->place)
-                r = vm_new(&bridge->env, discovered->name, &discovered->policy,
-                           path_or_null(discovered->channel), &discovered->hypervisor, &entry->vm);
+        entry->place = place_of(discovered);
+        r = vm_new(&bridge->env, discovered->name, &discovered->policy, path_or_null(discovered->channel),
+                   &discovered->hypervisor, &entry->vm);
         if (r < 0) {
                 (void) log_error_errno(r, "VM %s: could not be taken up: %m", discovered->name);
                 entry_free(entry);
@@ -100,10 +102,8 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
 
 static void take_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         VmEntry *entry = bridge_find(bridge, discovered->name);
-        char place[PLACE_MAX];
 
-        write_place(discovered, place);
-        if (entry && strcmp(entry->place, place) != 0) {
+        if (entry && entry->place != place_of(discovered)) {
                 drop_vm(bridge, entry);
                 entry = NULL;
         }
