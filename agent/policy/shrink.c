@@ -26,26 +26,6 @@
 /* How long the host had better wait where the guest itself would not insist. */
 #define ADVICE_USEC (10 * USEC_PER_SEC)
 
-const char *shrink_evidence_to_string(ShrinkEvidence evidence) {
-        static const char *const names[SHRINK_EVIDENCE_MAX] = {
-                [SHRINK_EVIDENCE_NONE] = "none",       [SHRINK_EVIDENCE_STALL] = "stall",
-                [SHRINK_EVIDENCE_RECLAIM] = "reclaim", [SHRINK_EVIDENCE_GROWTH] = "growth",
-                [SHRINK_EVIDENCE_BURST] = "burst",
-        };
-
-        return (unsigned) evidence < SHRINK_EVIDENCE_MAX ? names[evidence] : "none";
-}
-
-const char *shrink_verdict_to_string(ShrinkVerdict verdict) {
-        static const char *const names[SHRINK_VERDICT_MAX] = {
-                [SHRINK_IDLE] = "idle",           [SHRINK_WAITING] = "waiting", [SHRINK_RECLAIM] = "reclaim",
-                [SHRINK_OFFERED] = "offered",     [SHRINK_REFUSED] = "refused", [SHRINK_MOVED] = "moved",
-                [SHRINK_CONFIRMED] = "confirmed", [SHRINK_VETO] = "veto",       [SHRINK_LAPSED] = "lapsed",
-        };
-
-        return (unsigned) verdict < SHRINK_VERDICT_MAX ? names[verdict] : "idle";
-}
-
 /* S5: available, and free, after the last step. */
 static uint64_t margin_of(const ShrinkConfig *config, const Snapshot *now, const Demand *demand) {
         uint64_t floor = demand_floor_bytes(snapshot_usable_bytes(now)) / 2;
