@@ -78,6 +78,21 @@ static void show_among(const json_t *vm, CtlTexts *texts, FILE *out) {
                                                          : "its counters run backwards");
 }
 
+/* Both ways: dropped here, and not taken there. */
+static void show_frames(const json_t *vm, FILE *out) {
+        fprintf(out,
+                "  frames      %" PRIu64 " taken; dropped: %" PRIu64 " garbled, %" PRIu64
+                " overlong, %" PRIu64 " malformed, %" PRIu64 " void, %" PRIu64 " replayed\n",
+                ctl_number(vm, "frames_ok"), ctl_number(vm, "frames_garbled"),
+                ctl_number(vm, "frames_overlong"), ctl_number(vm, "frames_malformed"),
+                ctl_number(vm, "frames_void"), ctl_number(vm, "frames_replayed"));
+        if (ctl_number(vm, "agent_frames_dropped") > 0)
+                fprintf(out,
+                        "  not taken   %" PRIu64 " of the bridge's frames by the agent, %" PRIu64
+                        " of them of no session\n",
+                        ctl_number(vm, "agent_frames_dropped"), ctl_number(vm, "agent_frames_void"));
+}
+
 void ctl_show_status(const json_t *vm, FILE *out) {
         CtlTexts texts = {0};
 
@@ -124,17 +139,7 @@ void ctl_show_status(const json_t *vm, FILE *out) {
         }
         if (json_array_size(json_object_get(vm, "lacks")) > 0)
                 show_words(json_object_get(vm, "lacks"), "in the way", "nothing", out);
-        fprintf(out,
-                "  frames      %" PRIu64 " taken; dropped: %" PRIu64 " garbled, %" PRIu64
-                " overlong, %" PRIu64 " malformed, %" PRIu64 " void, %" PRIu64 " replayed\n",
-                ctl_number(vm, "frames_ok"), ctl_number(vm, "frames_garbled"),
-                ctl_number(vm, "frames_overlong"), ctl_number(vm, "frames_malformed"),
-                ctl_number(vm, "frames_void"), ctl_number(vm, "frames_replayed"));
-        if (ctl_number(vm, "agent_frames_dropped") > 0)
-                fprintf(out,
-                        "  not taken   %" PRIu64 " of the bridge's frames by the agent, %" PRIu64
-                        " of them of no session\n",
-                        ctl_number(vm, "agent_frames_dropped"), ctl_number(vm, "agent_frames_void"));
+        show_frames(vm, out);
 }
 
 void ctl_show_lacks(const json_t *lacks, FILE *out) {
