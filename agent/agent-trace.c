@@ -8,11 +8,12 @@
 #include "agent/agent-internal.h"
 
 void agent_trace(TraceWhat what, const ShrinkAsk *ask, const ShrinkPlan *plan, void *userdata) {
-        Agent *agent = userdata;
-        TraceRow row = {.what = what};
+        const Agent *agent = userdata;
+        TraceRow row;
 
         if (!agent->recorder)
                 return;
+        row = (TraceRow){.what = what};
         if (what == TRACE_SAMPLE) {
                 row.config = agent->demand_config;
                 row.snapshot = agent->snapshot;
