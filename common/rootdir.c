@@ -7,7 +7,8 @@
  * follows them (sysfs is made of relative ones); openat2(RESOLVE_IN_ROOT) would confine absolute links too,
  * but then a drop-in masked by a link to /dev/null could not be told from a broken one.
  *
- * Reads go on until the kernel says end of file: seq_file hands out /proc/vmstat in pieces.
+ * Reads go on until the kernel says end of file: seq_file hands out /proc/vmstat in pieces. A single line comes in one
+ * piece, and the read that only finds its end has the kernel make it anew.
  */
 
 #include "common/rootdir.h"
@@ -132,29 +133,31 @@ int rootdir_list(const RootDir *root, const char *path, RootDirEach each, void *
         }
 }
 
-ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
+static ssize_t read_at(int fd, char *buffer, size_t size, bool to_end) {
         size_t length = 0;
+        ssize_t n;
 
         assert(fd >= 0);
         assert(buffer);
         assert(size > 0);
 
-        for (;;) {
-                ssize_t n = pread(fd, buffer + length, size - length, (off_t) length);
-
+        do {
+                n = pread(fd, buffer + length, size - length, (off_t) length);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
                         return -errno;
-                if (n == 0)
-                        break;
                 length += (size_t) n;
                 if (length == size)
                         return -EFBIG;
-        }
+        } while (n < 0 || (n > 0 && to_end));
 
         buffer[length] = '\0';
         return (ssize_t) length;
+}
+
+ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
+        return read_at(fd, buffer, size, true);
 }
 
 ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size) {
@@ -168,8 +171,14 @@ ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t
 }
 
 ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, size_t size) {
-        ssize_t length = rootdir_read(root, path, buffer, size);
+        _cleanup_close_ int fd = -EBADF;
+        ssize_t length;
 
+        fd = rootdir_open(root, path, O_RDONLY | O_NOCTTY);
+        if (fd < 0)
+                return fd;
+
+        length = read_at(fd, buffer, size, false);
         if (length > 0 && buffer[length - 1] == '\n')
                 buffer[--length] = '\0';
         return length;

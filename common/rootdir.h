@@ -47,7 +47,7 @@ int rootdir_list(const RootDir *root, const char *path, RootDirEach each, void *
  */
 ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size);
 
-/* The same, with one trailing newline removed. */
+/* The same of a file that is one line, with one trailing newline removed. */
 ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, size_t size);
 
 /* The same over a descriptor kept open: pread() from offset 0, nothing allocated. */
