@@ -19,8 +19,10 @@
 #include <fcntl.h>
 #include <libudev.h>
 #include <limits.h>
+#include <linux/sock_diag.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "agent/blocks/block.h"
 #include "common/log.h"
@@ -36,6 +38,7 @@ struct BlockMonitor {
         struct udev_monitor *monitor;
         sd_event_source *source;
         BlockMonitorSource kind;
+        bool paused;
         BlockMonitorHandler handler;
         void *userdata; /* borrowed */
 };
@@ -82,7 +85,7 @@ static bool receive_one(BlockMonitor *monitor) {
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         BlockMonitor *monitor = userdata;
 
-        for (unsigned i = 0; i < EVENTS_PER_DISPATCH && receive_one(monitor); i++)
+        for (unsigned i = 0; i < EVENTS_PER_DISPATCH && !monitor->paused && receive_one(monitor); i++)
                 ;
         return 0;
 }
@@ -168,7 +171,18 @@ BlockMonitor *block_monitor_free(BlockMonitor *monitor) {
 
 void block_monitor_pause(BlockMonitor *monitor, bool paused) {
         assert(monitor);
+        monitor->paused = paused;
         (void) sd_event_source_set_enabled(monitor->source, paused ? SD_EVENT_OFF : SD_EVENT_ON);
+}
+
+uint64_t block_monitor_waiting_bytes(const BlockMonitor *monitor) {
+        uint32_t info[SK_MEMINFO_VARS] = {};
+        socklen_t size = sizeof(info);
+
+        assert(monitor);
+
+        (void) getsockopt(udev_monitor_get_fd(monitor->monitor), SOL_SOCKET, SO_MEMINFO, info, &size);
+        return info[SK_MEMINFO_RMEM_ALLOC];
 }
 
 BlockMonitorSource block_monitor_source(const BlockMonitor *monitor) {

@@ -38,6 +38,9 @@ int block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorSource s
 /* No events are read, nor wake anybody, until it goes on; they wait. */
 void block_monitor_pause(BlockMonitor *monitor, bool paused);
 
+/* How many bytes of events wait, as the kernel accounts for them: for comparing with itself. 0 before Linux 4.12. */
+uint64_t block_monitor_waiting_bytes(const BlockMonitor *monitor);
+
 BlockMonitor *block_monitor_free(BlockMonitor *monitor);
 DEFINE_CLEANUP_FUNC(BlockMonitor, block_monitor_free)
 

@@ -3,7 +3,7 @@
 /*
  * The loop around the onliner: kernel events, a slow timer that trusts none of them, retries, a source of low
  * priority that does the work in turns, and the thread that writes. It listens before it looks, so that nothing
- * falls between. A range that the host names is in service-range.c.
+ * falls between. A range that the host names is in service-range.c, when events are not listened to in service-wave.c.
  */
 
 #include "agent/blocks/service.h"
@@ -15,15 +15,6 @@
 #include "common/units.h"
 
 #define RESCAN_DEFAULT_USEC (30 * USEC_PER_SEC)
-
-/*
- * Where the kernel onlines there is nothing to do for a block but to tell of it, and to do so in the midst of a wave takes the
- * guest's CPU from the kernel: 2 to 7 ms for each block under TCG, of which the kernel needs 2 to 3. So not even the events
- * are read for so long, and again while there are new ones, until it has been so long in all. Their socket holds some
- * thousands, and says when it could not.
- */
-#define WAVE_SLICE_USEC (100 * USEC_PER_MSEC)
-#define WAVE_MOST_USEC  (400 * USEC_PER_MSEC)
 
 /* Samples and the port go first. */
 #define WORK_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
@@ -40,29 +31,13 @@ void block_service_wake(BlockService *service) {
                 (void) sd_event_source_set_enabled(service->work, SD_EVENT_ON);
 }
 
-static void arm_timer(BlockService *service) {
+void block_service_arm_timer(BlockService *service) {
         uint64_t at_usec = u64_min(block_onliner_retry_usec(&service->onliner), service->rescan_at_usec);
 
-        if (service->wave_at_usec < USEC_INFINITY) /* all else waits for it */
+        if (service->wave == WAVE_RISING) /* all else waits for it */
                 at_usec = service->wave_at_usec;
         (void) sd_event_source_set_time(service->timer, at_usec);
         (void) sd_event_source_set_enabled(service->timer, SD_EVENT_ONESHOT);
-}
-
-static void wake_after_wave(BlockService *service) {
-        uint64_t now = block_service_now(service);
-
-        if (service->wave_ends_usec == USEC_INFINITY)
-                service->wave_ends_usec = u64_add(now, WAVE_MOST_USEC);
-        if (!service->started || now >= service->wave_ends_usec || service->range_state != RANGE_NONE) {
-                block_service_wake(service);
-                return;
-        }
-        service->wave_at_usec = u64_min(u64_add(now, WAVE_SLICE_USEC), service->wave_ends_usec);
-        if (service->monitor)
-                block_monitor_pause(service->monitor, true);
-        (void) sd_event_source_set_enabled(service->work, SD_EVENT_OFF);
-        arm_timer(service);
 }
 
 static int on_work(sd_event_source *source, void *userdata) {
@@ -78,10 +53,12 @@ static int on_work(sd_event_source *source, void *userdata) {
         case BLOCK_TURN_MORE:
                 return 0;
         case BLOCK_TURN_WRITE:
+                block_service_wave_write(service);
                 block_writer_start(service->writer, &batch);
                 break;
         case BLOCK_TURN_IDLE:
-                service->wave_ends_usec = USEC_INFINITY;
+                if (!service->onliner.writing)
+                        block_service_wave_end(service);
                 block_onliner_save(&service->onliner);
                 break;
         case BLOCK_TURN_MAX:
@@ -91,7 +68,7 @@ static int on_work(sd_event_source *source, void *userdata) {
         /* The end of a write wakes us; until then a retry that is due would only spin. */
         (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
         if (!service->onliner.writing)
-                arm_timer(service);
+                block_service_arm_timer(service);
         return 0;
 }
 
@@ -118,11 +95,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (service->rescan_at_usec <= block_service_now(service))
                 rescan(service);
-        if (service->wave_at_usec < USEC_INFINITY && service->monitor)
-                block_monitor_pause(service->monitor, false);
-        service->wave_at_usec = USEC_INFINITY;
-        block_service_wake(
-                service); /* behind events that have come: they may begin another slice; arms the timer again when done */
+        if (!block_service_wave_rises(service))
+                block_service_wake(
+                        service); /* behind events that have come; arms the timer again when done */
         return 0;
 }
 
@@ -138,10 +113,8 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
                                                (unsigned long long) number);
                         return;
                 }
-                if (service->onliner.kernel_onlines) {
-                        wake_after_wave(service);
+                if (block_service_wave_holds(service))
                         return;
-                }
                 break;
         case BLOCK_HINT_RESCAN:
                 rescan(service);
@@ -193,7 +166,6 @@ int block_service_new(sd_event *event, const RootDir *root, const BlockServiceCo
         service->event = sd_event_ref(event);
         service->range_handler = range_handler;
         service->userdata = userdata;
-        service->wave_at_usec = service->wave_ends_usec = USEC_INFINITY;
         service->onliner.survey.zoneinfo = PROCFILE_NULL;
 
         r = block_writer_new(event, root, WORK_PRIORITY, &writer_handlers, service, &service->writer);

@@ -23,8 +23,8 @@ typedef struct Stage {
         RootDir *root;
         sd_event *event;
         BlockMonitor *monitor;
-        unsigned n_hints, n_rescans;
-        uint64_t sum; /* of the numbers hinted at */
+        unsigned n_hints, n_rescans, pause_after; /* so many hints; 0 = never */
+        uint64_t sum;                             /* of the numbers hinted at */
 } Stage;
 
 static int lose_events; /* the next receive fails with this errno */
@@ -48,6 +48,8 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
         case BLOCK_HINT_BLOCK:
                 stage->n_hints++;
                 stage->sum += number;
+                if (stage->n_hints == stage->pause_after)
+                        block_monitor_pause(stage->monitor, true);
                 break;
         case BLOCK_HINT_RESCAN:
                 stage->n_rescans++;
@@ -122,6 +124,20 @@ static void test_every_action_is_a_hint(void **state) {
         assert_int_equal(stage->n_rescans, 0);
 }
 
+/* From within an event: those behind it wait, and go on. */
+static void test_pause(void **state) {
+        Stage *stage = *state;
+
+        stage->pause_after = 2;
+        for (unsigned i = 0; i < 5; i++)
+                send(stage, "memory40", "change");
+        run(stage);
+        assert_int_equal(stage->n_hints, 2);
+        block_monitor_pause(stage->monitor, false);
+        run(stage);
+        assert_int_equal(stage->n_hints, 5);
+}
+
 static void test_others_are_not_heard(void **state) {
         Stage *stage = *state;
 
@@ -186,6 +202,7 @@ static void test_source(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_every_action_is_a_hint, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_pause, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_others_are_not_heard, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lost_events, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_drained_in_one_turn, set_up, tear_down),

@@ -115,7 +115,15 @@ int __wrap_block_monitor_new(sd_event *event, const RootDir *root, BlockMonitorS
         return __real_block_monitor_new(event, root, source, buffer_bytes, handler, userdata, ret);
 }
 
-/* What the kernel onlines is looked at when the wave is over, or has lasted for long; what the agent onlines at once. */
+static uint64_t waiting_bytes, waiting_grows_by; /* at each look */
+
+uint64_t __wrap_block_monitor_waiting_bytes(const BlockMonitor *monitor);
+
+uint64_t __wrap_block_monitor_waiting_bytes(const BlockMonitor *monitor) {
+        return waiting_bytes += waiting_grows_by;
+}
+
+/* What the kernel onlines is looked at when no more events come, or they have come for long. */
 static void test_wave(void **state) {
         const BlockServiceConfig by_kernel = {.online = true,
                                               .onliner = ONLINER_KERNEL,
@@ -143,13 +151,28 @@ static void test_wave(void **state) {
         service_stage_run_quiet(stage, 5); /* the first wave is closed by a turn that finds nothing more */
         fake_kernel_add_block(41, NULL);
         fake_kernel_set_state(41, "online\n", "Movable\n");
-        do {
-                monitor_handler(BLOCK_HINT_BLOCK, 41, monitor_userdata);
-                service_stage_run_quiet(stage, 1);
-                now = clock_monotonic_usec();
-        } while (stage->n_onlined < 6 && now < begin + PATIENCE_USEC);
-        assert_int_equal(stage->n_onlined, 6);
-        assert_true(now - begin >= 400 * USEC_PER_MSEC);
+        waiting_grows_by = 1;
+        monitor_handler(BLOCK_HINT_BLOCK, 41, monitor_userdata);
+        service_stage_run_until(stage, &stage->n_onlined, 6);
+        waiting_grows_by = 0;
+        now = clock_monotonic_usec();
+        assert_true(now - begin >= USEC_PER_SEC);
+        assert_true(now - begin < PATIENCE_USEC);
+}
+
+/* Nor is a block that the agent onlines kept waiting for neighbours: 20 ms at most. */
+static void test_wave_of_agent(void **state) {
+        _cleanup_(service_stage_freep) ServiceStage *stage = service_stage_new(0);
+
+        service_stage_run_until(stage, &stage->n_onlined, 4);
+        service_stage_run_quiet(stage, 5);
+        fake_kernel_add_block(70, "PNP0C80:00");
+        waiting_grows_by = 1;
+        monitor_handler(BLOCK_HINT_BLOCK, 70, monitor_userdata);
+        service_stage_run_until(stage, &stage->n_onlined, 5);
+        waiting_grows_by = 0;
+        assert_int_equal(stage->last_block, 70);
+        assert_true(stage->last_latency_usec >= 20 * USEC_PER_MSEC);
 }
 
 /* With nothing to do the loop sleeps. */
@@ -166,10 +189,10 @@ static void test_idle(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_start),      cmocka_unit_test(test_slow_timer),
-                cmocka_unit_test(test_retry),      cmocka_unit_test(test_configure),
-                cmocka_unit_test(test_slow_write), cmocka_unit_test(test_wave),
-                cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_start),         cmocka_unit_test(test_slow_timer),
+                cmocka_unit_test(test_retry),         cmocka_unit_test(test_configure),
+                cmocka_unit_test(test_slow_write),    cmocka_unit_test(test_wave),
+                cmocka_unit_test(test_wave_of_agent), cmocka_unit_test(test_idle),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
