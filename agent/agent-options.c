@@ -25,6 +25,7 @@ static void help(void) {
              "  --uevents auto|kernel|udev where to hear of memory blocks\n"
              "  --log-level LEVEL          error, warning, notice, info or debug\n"
              "  --log-target TARGET        auto, journal or stderr\n"
+             "  --check                    check the configuration, and exit\n"
              "  --dump-config              print the configuration in force, and exit\n"
              "  --json                     doctor: print JSON\n"
              "  --help                     print this text, and exit\n"
@@ -55,6 +56,7 @@ enum {
         OPTION_UEVENTS,
         OPTION_LOG_LEVEL,
         OPTION_LOG_TARGET,
+        OPTION_CHECK,
         OPTION_DUMP_CONFIG,
         OPTION_JSON,
         OPTION_HELP,
@@ -70,6 +72,7 @@ static const struct option options[] = {
         {"uevents", required_argument, NULL, OPTION_UEVENTS},
         {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
         {"log-target", required_argument, NULL, OPTION_LOG_TARGET},
+        {"check", no_argument, NULL, OPTION_CHECK},
         {"dump-config", no_argument, NULL, OPTION_DUMP_CONFIG},
         {"json", no_argument, NULL, OPTION_JSON},
         {"help", no_argument, NULL, OPTION_HELP},
@@ -105,6 +108,9 @@ static int command_line_take(CommandLine *line, int option, const char *value) {
                                : complain("log-level", value, "error, warning, notice, info, debug");
         case OPTION_LOG_TARGET:
                 return take_log_target(line, value);
+        case OPTION_CHECK:
+                line->check = true;
+                return 1;
         case OPTION_DUMP_CONFIG:
                 line->dump_config = true;
                 return 1;

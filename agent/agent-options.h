@@ -14,7 +14,7 @@ typedef struct CommandLine {
         int uevents; /* negative: as configured */
         LogTarget log_target;
         int log_level;
-        bool dump_config;
+        bool check, dump_config;
         bool doctor, json, release;
         const char *replay_path; /* NULL: nothing to replay */
 } CommandLine;

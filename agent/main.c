@@ -93,10 +93,10 @@ static int run(const CommandLine *line) {
         if (line->uevents >= 0)
                 config.uevents = line->uevents;
 
-        if (line->dump_config) {
+        if (line->dump_config)
                 config_dump(&agent_config_table, &config, origins, stdout);
+        if (line->check || line->dump_config)
                 return EXIT_SUCCESS;
-        }
         if (line->doctor) {
                 DoctorOptions options = {
                         .port_path = line->agent.port_path,

@@ -9,12 +9,15 @@ import pytest
 from machine_tree import MachineTree
 
 
-def test_bad_value_names_file_line_and_what_is_allowed(guest):
+@pytest.mark.parametrize("argument", ["--dump-config", "--check"])
+def test_bad_value_names_file_line_and_what_is_allowed(guest, argument):
     guest.config.write_text("[Agent]\n\nReportInterval=3h\n", encoding="ascii")
-    done = guest.run("--config", str(guest.config), "--log-target=stderr", "--dump-config")
+    done = guest.run("--config", str(guest.config), "--log-target=stderr", argument)
     assert done.returncode == 2
     for word in ("agent.conf:3", "3h", "100ms", "10s"):
         assert word in done.stderr, done.stderr
+    guest.config.write_text("[Agent]\nReportInterval=3s\n", encoding="ascii")
+    assert guest.run("--config", str(guest.config), argument).returncode == 0
 
 
 def test_unknown_key_is_a_warning(guest):
