@@ -43,7 +43,7 @@ fuzz-regress  every fuzz target over its corpus
 sanitize      unit and fuzz-regress once more under ASan and UBSan
 integration   the real daemons over sockets against scripted peers, under ASan and UBSan
 e2e           real QEMU guests on a Debian kernel
-soak          what takes long in real guests: storms, loads, kills, hostile hosts; only when named
+soak          what takes long in real guests: storms, loads, kills, hostile hosts, systemd; only when named
 LIST
 }
 
@@ -170,9 +170,11 @@ parse_arguments() {
 
 main() {
         local suite started
+        local -a packages=("${PACKAGES_BUILD[@]}" "${PACKAGES_GUEST[@]}" "${PACKAGES_TEST[@]}")
         parse_arguments "$@"
+        [[ " ${suites[*]} " != *' soak '* ]] || packages+=("${PACKAGES_SOAK[@]}")
         if [ "$install" = yes ]; then
-                packages_install now "${PACKAGES_BUILD[@]}" "${PACKAGES_GUEST[@]}" "${PACKAGES_TEST[@]}" || exit 1
+                packages_install now "${packages[@]}" || exit 1
         fi
         mkdir -p "$BUILD"
         rm -rf "$RESULTS"

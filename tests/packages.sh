@@ -15,6 +15,8 @@ PACKAGES_TEST=(
         git libcmocka-dev libumockdev-dev umockdev python3-pytest python3-pytest-xdist python3-protobuf python3-gi dbus systemd man-db qemu-utils
         clang clang-format clang-tools shellcheck gnuplot-nox
         libvirt-dev libxml2-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+# shellcheck disable=SC2034
+PACKAGES_SOAK=(mmdebstrap e2fsprogs)
 
 # Prints those of the given packages that are not installed.
 packages_missing() {

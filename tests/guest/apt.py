@@ -62,7 +62,7 @@ class Apt:
         if not KEYRING.exists():
             raise AptError(f"no {KEYRING} to check {self._suite} with (package debian-archive-keyring)")
         source, status = self._state / "sources.list", self._state / "status"
-        source.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {self._suite} main\n", encoding="ascii")
+        source.write_text(f"deb [signed-by={KEYRING}] {mirror()} {self._suite} main\n", encoding="ascii")
         status.touch()
         return ["-o", f"Dir::State::status={status}", "-o", f"Dir::Etc::SourceList={source}",
                 "-o", "Dir::Etc::SourceParts=-", "-o", "Dir::Etc::Preferences=-", "-o", "Dir::Etc::PreferencesParts=-"]
@@ -90,12 +90,19 @@ class Apt:
         return packages[-1] if result.returncode == 0 and packages else None
 
 
-def _mirror() -> str:
+def codename() -> str:
+    """Of the release that this machine runs."""
+    found = re.search(r"^VERSION_CODENAME=(\S+)", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
+    if not found:
+        raise AptError("/etc/os-release names no release")
+    return found.group(1)
+
+
+def mirror() -> str:
     """Where the machine gets its own release from; its updates and foreign archives have other suites."""
-    codename = re.search(r"^VERSION_CODENAME=(\S+)", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)",
                     "Created-By: Packages"])
     for uri, _, release in (line.partition(" ") for line in targets.stdout.splitlines()):
-        if codename and release == codename.group(1):
+        if release == codename():
             return uri
     raise AptError("apt has no source for the running release")

@@ -26,11 +26,13 @@ class GuestConfig:
     free_page_reporting: bool = True
     cpus: int = 1
     agent: bool = True
+    port: bool = True                       # memtide's, for the agent; else it can be plugged later: guest.plug_port()
     agent_args: tuple[str, ...] = ()        # instead of init.sh's own; no spaces or commas in them
     auto_online: str | None = None          # memhp_default_state=; None = as the kernel was built
     zram: str = ""                          # size of swap in zram, such as "256M"
     reboots: bool = False                   # comes up again after a reset; else QEMU ends
     disk_bytes: int = 0                     # /dev/vda of zeroes, read at 300 MiB/s at most; 0 = no disk
+    root: Path | None = None                # a disk to boot from, with an initramfs of build_pivot(); it is not changed
     cgroup: str = "v2"                      # what is mounted at /sys/fs/cgroup: v2, v1 or none
     incoming: bool = False                  # waits to be migrated to, instead of booting
     snapshots: bool = False                 # has a place where savevm can put the machine's state
@@ -95,7 +97,7 @@ def qemu_command(config: GuestConfig, paths: GuestPaths, kernel: Kernel, initram
             "-serial", f"file:{paths.console}",
             "-qmp", f"unix:{paths.bridge_qmp},server=on,wait=off",
             "-qmp", f"unix:{paths.qmp},server=on,wait=off",
-            *_memory_devices(config), *_disk(config, paths), *_ports(paths),
+            *_memory_devices(config), *_disk(config, paths), *_ports(config, paths),
             *_state(config, paths)]
 
 
@@ -112,10 +114,14 @@ def _memory_devices(config: GuestConfig) -> list[str]:
 
 
 def _disk(config: GuestConfig, paths: GuestPaths) -> list[str]:
-    if not config.disk_bytes:
-        return []
-    return ["-drive", f"file={paths.disk},format=raw,if=none,id=disk0,throttling.bps-read={300 * MIB}",
-            "-device", "virtio-blk-pci,id=vda0,drive=disk0"]
+    words = []
+    if config.root:
+        words += ["-drive", f"file={config.root},format=raw,if=none,id=root0,snapshot=on,cache=unsafe",
+                  "-device", "virtio-blk-pci,id=vdroot0,drive=root0"]
+    if config.disk_bytes:
+        words += ["-drive", f"file={paths.disk},format=raw,if=none,id=disk0,throttling.bps-read={300 * MIB}",
+                  "-device", "virtio-blk-pci,id=vda0,drive=disk0"]
+    return words
 
 
 def _state(config: GuestConfig, paths: GuestPaths) -> list[str]:
@@ -126,14 +132,21 @@ def _state(config: GuestConfig, paths: GuestPaths) -> list[str]:
     return words
 
 
-def _ports(paths: GuestPaths) -> list[str]:
+def port_device(name: str) -> dict[str, str]:
+    """The device of a virtio-serial port, as QMP takes it."""
+    ident = name.replace(".", "-")
+    return {"driver": "virtserialport", "chardev": ident, "id": f"port-{ident}", "name": name}
+
+
+def _ports(config: GuestConfig, paths: GuestPaths) -> list[str]:
     """memtide's port as an operator would make it; beside it the harness's own three."""
-    def port(name: str, backend: str) -> list[str]:
-        ident = name.replace(".", "-")
-        return ["-chardev", f"{backend.split(',')[0]},id={ident},{backend.partition(',')[2]}",
-                "-device", f"virtserialport,chardev={ident},id=port-{ident},name={name}"]
+    def port(name: str, backend: str, plugged: bool = True) -> list[str]:
+        device = port_device(name)
+        kind, _, rest = backend.partition(",")
+        words = [device.pop("driver"), *(f"{key}={value}" for key, value in device.items())]
+        return ["-chardev", f"{kind},id={device['chardev']},{rest}", *(["-device", ",".join(words)] if plugged else [])]
     return ["-device", "virtio-serial-pci,id=serial0",
-            *port(PORT, f"socket,path={paths.channel},server=on,wait=off"),
+            *port(PORT, f"socket,path={paths.channel},server=on,wait=off", config.port),
             *port("memtide.test.control", f"socket,path={paths.control},server=on,wait=off"),
             *port("memtide.test.samples", f"file,path={paths.samples}"),
             *port("memtide.test.log", f"file,path={paths.agent_log}")]

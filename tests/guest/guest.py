@@ -11,7 +11,7 @@ from types import TracebackType
 
 from tests.guest import process
 from tests.guest.accel import Accelerator
-from tests.guest.config import GIB, MIB, GuestConfig, GuestPaths, qemu_command
+from tests.guest.config import GIB, MIB, PORT, GuestConfig, GuestPaths, port_device, qemu_command
 from tests.guest.control import Control
 from tests.guest.kernel import Kernel
 from tests.guest.qmp import QmpClient
@@ -198,6 +198,13 @@ class Guest:
     def set_balloon(self, held_bytes: int) -> None:
         """Ask the guest to leave `held_bytes` to the balloon."""
         self.qmp.command("balloon", value=self.config.memory_mib * MIB + self.dimm_bytes() - held_bytes)
+
+    def plug_port(self) -> None:
+        """memtide's port, where the guest was started without it or it was unplugged."""
+        self.qmp.command("device_add", **port_device(PORT))
+
+    def unplug_port(self) -> None:
+        self.qmp.command("device_del", id=port_device(PORT)["id"])
 
     def resident_bytes(self) -> int:
         """Resident memory of the QEMU process."""

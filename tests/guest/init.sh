@@ -10,6 +10,8 @@
 
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
+# shellcheck source=tests/guest/obey.sh
+. /obey.sh
 
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -77,18 +79,6 @@ make_swap() { # zram: the only swap that a guest without a disk can have
         echo "memtide-test: no swap" >/dev/console
 }
 
-obey() { # a line in: "ID COMMAND"; out: "@< ID", the command's output, "@> ID EXITCODE"
-        local id command code
-        while IFS= read -r line; do
-                id=${line%% *}
-                command=${line#* }
-                echo "@< $id"
-                eval "$command"
-                code=$?
-                echo "@> $id $code"
-        done
-}
-
 mount_cgroups "$(option cgroup v2)"
 while read -r module; do insmod "/modules/$module"; done </modules/base.list
 
@@ -101,11 +91,5 @@ samples=$(port memtide.test.samples)
 
 echo "memtide-test: up after $(cut -d ' ' -f 1 /proc/uptime) s" >/dev/console
 control=$(port memtide.test.control)
-if [ -n "$control" ]; then
-        exec 3<>"$control" # one open for both directions: a second one is refused
-        while :; do
-                obey <&3 >&3 2>&1
-                usleep 100000 # end of file means that no host is connected: wait for the next
-        done
-fi
+[ -z "$control" ] || serve "$control"
 while :; do sleep 3600; done # the accelerator's probe only waits for the line above
