@@ -41,9 +41,9 @@ struct Bridge {
         Leases *leases;
         bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
         VmEntry *vms; /* hash by name */
-        uint64_t n_deliveries;
-        bool unsorted;              /* VMs have come since they were in the order of names */
-        BridgeVmHandler vm_handler; /* or NULL */
+        uint64_t n_deliveries, n_changes; /* of VMs: come, gone, put in order */
+        bool unsorted;                    /* VMs have come since they were in the order of names */
+        BridgeVmHandler vm_handler;       /* or NULL */
         void *vm_userdata;
         /* where the last snapshot was taken: a walk by index is a walk along the list. NULL: nowhere */
         VmEntry *walked;

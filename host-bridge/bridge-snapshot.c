@@ -17,6 +17,7 @@ static void snapshot_bridge(void *userdata, BridgeSnapshot *ret) {
                 .n_waiting = bridge->env.round.n_waiting,
                 .pressed = bridge->env.pressed,
                 .n_vms = HASH_COUNT(bridge->vms),
+                .n_changes = bridge->n_changes,
                 .now_usec = bridge_now(bridge),
                 .version = MEMTIDE_VERSION,
         };

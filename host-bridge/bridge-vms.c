@@ -54,6 +54,7 @@ static void drop_vm(Bridge *bridge, VmEntry *entry) {
         assert(bridge->vms && entry->hh.tbl); /* it is in the table: else uthash would follow NULL */
         bridge->walked = NULL;
         bridge->loose = true;
+        bridge->n_changes++;
         arbitration_abandon(bridge->arbitration);
         fd_store_drop_channel(bridge->fd_store, vm_name(entry->vm));
         HASH_DEL(bridge->vms, entry);
@@ -89,6 +90,7 @@ static VmEntry *add_vm(Bridge *bridge, const DiscoveredVm *discovered) {
         name = vm_name(entry->vm);
         HASH_ADD_KEYPTR(hh, bridge->vms, name, strlen(name), entry);
         bridge->loose = bridge->unsorted = true;
+        bridge->n_changes++;
         arbitration_renew(bridge->arbitration);
         bridge_restore(bridge, entry);
         log_info("VM %s: %s%s%s", discovered->name,
@@ -128,6 +130,7 @@ static void end_delivery(Bridge *bridge) {
         }
         if (bridge->unsorted) {
                 HASH_SORT(bridge->vms, compare_entries);
+                bridge->n_changes++;
                 arbitration_renew(bridge->arbitration);
         }
         bridge->unsorted = false;

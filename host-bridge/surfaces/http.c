@@ -5,8 +5,9 @@
  * woken for is one timer, both behind everything that concerns a guest.
  *
  * A scrape is answered from one text, kept for a quarter of a second and for ten times as long as it took to make:
- * however many ask, a tenth of the loop at most goes into it. Connections, their memory and their idle time are
- * bounded. No method changes anything, so there is nothing to be protected but the loop.
+ * however many ask, a tenth of the loop at most goes into it. It is made in slices, when the loop has nothing else to do;
+ * who asks meanwhile waits. Connections, their memory and their idle time are bounded. No method changes anything, so there
+ * is nothing to be protected but the loop.
  */
 
 #include "host-bridge/surfaces/http.h"
@@ -21,7 +22,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "host-bridge/surfaces/metrics-totals.h"
+#include "host-bridge/surfaces/scrape.h"
 
 #define HTTP_CONNECTIONS_MAX 16U
 #define HTTP_TIMEOUT_SEC     10U
@@ -29,6 +30,7 @@
 #define HTTP_TEXT_MAX        ((size_t) (64 * MIB)) /* about 50,000 VMs */
 #define HTTP_FRESH_MIN_USEC  (250 * USEC_PER_MSEC)
 #define HTTP_FRESH_FACTOR    10U
+#define HTTP_SLICE_USEC      500U
 
 struct Http {
         struct MHD_Daemon *daemon;
@@ -36,74 +38,83 @@ struct Http {
         SnapshotSource source;
         const MetricsResizes *resizes;
         MetricsTotals *totals;
-        struct MHD_Response *text; /* the last one, or NULL */
-        uint64_t fresh_until_usec;
-        VmSnapshot vm; /* too big for a stack */
+        struct MHD_Response *text;                            /* while it is fresh; or NULL */
+        sd_event_source *stale;                               /* the text is not, any more */
+        Scrape *scrape;                                       /* the next text, being made; or NULL */
+        sd_event_source *slice;                               /* it goes on */
+        uint64_t spent_usec;                                  /* on it */
+        struct MHD_Connection *waiting[HTTP_CONNECTIONS_MAX]; /* suspended */
+        unsigned n_waiting;
 };
 
 /* -- the text -------------------------------------------------------------------------------------- */
 
-/* Returns how many of the n entries of vms were filled, or -ENOMEM. */
-static ssize_t read_vms(Http *http, MetricsVm *vms, size_t n) {
-        size_t i = 0;
-        int r = 0;
+/* Thousands of VMs are megabytes. */
+static int on_stale(sd_event_source *source, uint64_t usec, void *userdata) {
+        Http *http = userdata;
 
-        metrics_totals_begin(http->totals);
-        for (; r >= 0 && i < n && http->source.vm_at(http->source.userdata, i, &http->vm); i++) {
-                metrics_of_vm(&http->vm, vms + i);
-                r = metrics_totals_take(http->totals, &http->vm, vms + i);
-        }
-        if (r < 0)
-                return r;
-        metrics_totals_end(http->totals);
-        return (ssize_t) i;
-}
-
-static int print(Http *http, MetricsText *text) {
-        _cleanup_free_ MetricsVm *vms = NULL;
-        BridgeSnapshot bridge = {0};
-        ssize_t n;
-
-        http->source.bridge(http->source.userdata, &bridge);
-        vms = calloc(bridge.n_vms + 1, sizeof(*vms));
-        if (!vms)
-                return -ENOMEM;
-        n = read_vms(http, vms, bridge.n_vms);
-        return n < 0 ? (int) n : metrics_print(text, &bridge, vms, (size_t) n, http->resizes);
-}
-
-static void forget_text(Http *http) {
         if (http->text)
-                MHD_destroy_response(http->text);
+                MHD_destroy_response(http->text); /* it goes on being sent */
         http->text = NULL;
+        return 0;
 }
 
-/* Returns a response that is borrowed, or NULL. */
-static struct MHD_Response *fresh_text(Http *http) {
-        MetricsText text = {.limit = HTTP_TEXT_MAX};
-        uint64_t begun_usec = clock_monotonic_usec(), took_usec;
+static int keep_text(Http *http) {
+        MetricsText text = scrape_take(http->scrape);
         int r;
 
-        if (http->text && begun_usec < http->fresh_until_usec)
-                return http->text;
-        forget_text(http);
-        r = print(http, &text);
-        if (r >= 0) {
-                http->text = MHD_create_response_from_buffer(text.length, text.data, MHD_RESPMEM_MUST_FREE);
-                if (http->text)
-                        text.data = NULL;
-        }
-        free(text.data);
+        http->text = MHD_create_response_from_buffer(text.length, text.data, MHD_RESPMEM_MUST_FREE);
         if (!http->text) {
-                (void) log_debug_errno(r < 0 ? r : -ENOMEM, "The metrics could not be put together: %m");
-                return NULL;
+                free(text.data);
+                return -ENOMEM;
         }
         (void) MHD_add_response_header(http->text, MHD_HTTP_HEADER_CONTENT_TYPE,
                                        "text/plain; version=0.0.4; charset=utf-8");
-        took_usec = clock_monotonic_usec() - begun_usec;
-        http->fresh_until_usec =
-                begun_usec + took_usec + u64_max(HTTP_FRESH_MIN_USEC, HTTP_FRESH_FACTOR * took_usec);
-        return http->text;
+        r = sd_event_source_set_time_relative(http->stale, u64_max(HTTP_FRESH_MIN_USEC,
+                                                                   HTTP_FRESH_FACTOR * http->spent_usec));
+        return r < 0 ? r : sd_event_source_set_enabled(http->stale, SD_EVENT_ONESHOT);
+}
+
+/* Who waits finds the text there, or that it could not be made, when libmicrohttpd runs the next time. */
+static void wake_all(Http *http) {
+        while (http->n_waiting > 0)
+                MHD_resume_connection(http->waiting[--http->n_waiting]);
+}
+
+static void end_scrape(Http *http, int r) {
+        if (r >= 0)
+                r = keep_text(http);
+        if (r < 0)
+                (void) log_debug_errno(r, "The metrics could not be put together: %m");
+        http->scrape = scrape_free(http->scrape);
+        wake_all(http);
+}
+
+static void go_on(Http *http) {
+        uint64_t begun_usec = clock_monotonic_usec(), now_usec;
+        int r;
+
+        do {
+                r = scrape_proceed(http->scrape);
+                now_usec = clock_monotonic_usec();
+        } while (r > 0 && now_usec < begun_usec + HTTP_SLICE_USEC);
+        http->spent_usec += now_usec - begun_usec;
+        if (r > 0)
+                r = sd_event_source_set_enabled(http->slice, SD_EVENT_ONESHOT) < 0 ? -EIO : 1;
+        if (r <= 0)
+                end_scrape(http, r);
+}
+
+/* A few VMs are one slice, after which the text is there. */
+static void begin_scrape(Http *http) {
+        int r;
+
+        http->spent_usec = 0;
+        r = scrape_new(&http->source, http->resizes, http->totals, HTTP_TEXT_MAX, &http->scrape);
+        if (r < 0)
+                (void) log_debug_errno(r, "The metrics could not be put together: %m");
+        else
+                go_on(http);
 }
 
 /* -- requests -------------------------------------------------------------------------------------- */
@@ -124,11 +135,25 @@ static enum MHD_Result answer_short(struct MHD_Connection *connection, unsigned 
         return result;
 }
 
+static enum MHD_Result answer_metrics(Http *http, struct MHD_Connection *connection, void **state) {
+        static int waited;
+
+        if (!http->text && !http->scrape && *state != &waited)
+                begin_scrape(http);
+        if (http->text)
+                return MHD_queue_response(connection, MHD_HTTP_OK, http->text);
+        if (!http->scrape || *state == &waited || http->n_waiting == HTTP_CONNECTIONS_MAX)
+                return answer_short(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "Not now.\n");
+        *state = &waited;
+        http->waiting[http->n_waiting++] = connection;
+        MHD_suspend_connection(connection);
+        return MHD_YES;
+}
+
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *body,
                                   size_t *body_size, void **state) {
         static int begun;
-        struct MHD_Response *text;
         Http *http = userdata;
 
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
@@ -143,10 +168,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         }
         if (strcmp(url, "/metrics") != 0)
                 return answer_short(connection, MHD_HTTP_NOT_FOUND, "There is only /metrics here.\n");
-        text = fresh_text(http);
-        if (!text)
-                return answer_short(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "Not now.\n");
-        return MHD_queue_response(connection, MHD_HTTP_OK, text);
+        return answer_metrics(http, connection, state);
 }
 
 /* -- the loop -------------------------------------------------------------------------------------- */
@@ -172,6 +194,13 @@ static int run(Http *http) {
                 return sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
         r = sd_event_source_set_time_relative(http->timer, u64_mul(timeout_msec, USEC_PER_MSEC));
         return r < 0 ? r : sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_slice(sd_event_source *source, void *userdata) {
+        Http *http = userdata;
+
+        go_on(http);
+        return http->scrape ? 0 : run(http); /* for those who have waited */
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -213,8 +242,8 @@ static int listen_on(const HttpAddress *address) {
 static int start_daemon(Http *http, int *listen_fd) {
         int fd = *listen_fd;
 
-        http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
-                                        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request,
+                                        http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                         HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_SEC,
                                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_MEMORY_MAX, MHD_OPTION_END);
         if (!http->daemon)
@@ -233,6 +262,14 @@ static int attach(Http *http, sd_event *event) {
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &http->timer, CLOCK_MONOTONIC, 0, 0, on_timer, http);
         if (r >= 0)
+                r = sd_event_add_time_relative(event, &http->stale, CLOCK_MONOTONIC, 0, 0, on_stale, http);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &http->slice, on_slice, http);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(http->slice, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(http->slice, SD_EVENT_PRIORITY_IDLE);
+        if (r >= 0)
                 r = sd_event_source_set_priority(http->io, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
                 r = sd_event_source_set_priority(http->timer, SD_EVENT_PRIORITY_IDLE);
@@ -240,6 +277,8 @@ static int attach(Http *http, sd_event *event) {
                 return r;
         (void) sd_event_source_set_description(http->io, "http");
         (void) sd_event_source_set_description(http->timer, "http-timer");
+        (void) sd_event_source_set_description(http->stale, "http-stale");
+        (void) sd_event_source_set_description(http->slice, "http-slice");
         return 0;
 }
 
@@ -278,9 +317,14 @@ Http *http_free(Http *http) {
                 return NULL;
         http->io = sd_event_source_disable_unref(http->io);
         http->timer = sd_event_source_disable_unref(http->timer);
+        http->stale = sd_event_source_disable_unref(http->stale);
+        http->slice = sd_event_source_disable_unref(http->slice);
+        http->scrape = scrape_free(http->scrape);
+        wake_all(http); /* before it stops */
         if (http->daemon)
                 MHD_stop_daemon(http->daemon);
-        forget_text(http);
+        if (http->text)
+                MHD_destroy_response(http->text);
         (void) metrics_totals_free(http->totals);
         free(http);
         return NULL;

@@ -4,8 +4,7 @@
  * One table for what each VM has, one line of code per family for the rest. Numbers are integers in our own units;
  * microseconds become seconds by their decimal point, so that no float is rounded on the way.
  *
- * Prometheus wants all samples of a family together, so VMs are the inner loop. The text is put together whole:
- * streaming it family by family would hold one scrape together from several points in time.
+ * Prometheus wants all samples of a family together, so VMs are the inner loop, which can be left and taken up again.
  */
 
 #include "host-bridge/surfaces/metrics.h"
@@ -118,7 +117,7 @@ _printf_(2, 3) static void text_add(MetricsText *text, const char *format, ...) 
         text->length += (size_t) n;
 }
 
-/* Without printf: ten thousand VMs have a quarter of a million samples, and the loop waits for them. */
+/* Without printf: ten thousand VMs have a quarter of a million samples. */
 static void text_put(MetricsText *text, const char *piece) {
         size_t length = strlen(piece);
 
@@ -233,41 +232,67 @@ static bool same_family(size_t a, size_t b) {
         return strcmp(rows[a].name, rows[b].name) == 0;
 }
 
-/* The rows first to end - 1 are one family. */
-static void add_family(MetricsText *text, size_t first, size_t end, const MetricsVm *vms, size_t n_vms) {
-        char label[LABEL_MAX], value[32];
+/* One behind the rows of first's family. */
+static size_t end_of_family(size_t first) {
+        size_t end = first + 1;
 
-        add_head(text, rows[first].name, rows[first].type, rows[first].help);
-        for (size_t i = 0; i < n_vms; i++)
-                for (size_t row = first; row < end; row++) {
-                        const char *more = rows[row].label;
-
-                        if (!vms[i].known[row])
-                                continue;
-                        text_put(text, rows[row].name);
-                        text_put(text, "{vm=\"");
-                        text_put(text, escape(label, vms[i].name));
-                        text_put(text, more ? "\"," : "\"");
-                        text_put(text, more ? more : "");
-                        text_put(text, "} ");
-                        text_put(text, format_value(value, vms[i].values[row], rows[row].is_usec));
-                        text_put(text, "\n");
-                }
+        while (end < METRICS_VALUE_MAX && same_family(first, end))
+                end++;
+        return end;
 }
 
-static void add_vms(MetricsText *text, const MetricsVm *vms, size_t n_vms) {
+/* Of the VM's samples those of one family. */
+static void add_samples(MetricsText *text, size_t first, size_t end, const MetricsVm *vm) {
+        char label[LABEL_MAX], value[32];
+
+        for (size_t row = first; row < end; row++) {
+                const char *more = rows[row].label;
+
+                if (!vm->known[row])
+                        continue;
+                text_put(text, rows[row].name);
+                text_put(text, "{vm=\"");
+                text_put(text, escape(label, vm->name));
+                text_put(text, more ? "\"," : "\"");
+                text_put(text, more ? more : "");
+                text_put(text, "} ");
+                text_put(text, format_value(value, vm->values[row], rows[row].is_usec));
+                text_put(text, "\n");
+        }
+}
+
+static void add_info(MetricsText *text, const MetricsVm *vm) {
         char label[LABEL_MAX];
 
-        add_head(text, "memtide_vm_info", "gauge", "1 for each VM, with what the bridge makes of it.");
-        for (size_t i = 0; i < n_vms; i++)
-                text_add(text, "memtide_vm_info{vm=\"%s\",state=\"%s\"} 1\n", escape(label, vms[i].name),
-                         vm_state_to_string(vms[i].state));
-        for (size_t first = 0, end; first < METRICS_VALUE_MAX; first = end) {
-                end = first + 1;
-                while (end < METRICS_VALUE_MAX && same_family(first, end))
-                        end++;
-                add_family(text, first, end, vms, n_vms);
-        }
+        text_add(text, "memtide_vm_info{vm=\"%s\",state=\"%s\"} 1\n", escape(label, vm->name),
+                 vm_state_to_string(vm->state));
+}
+
+/* Families are numbered by their first row and one more: 0 is the one that is no figure. */
+int metrics_print_vms(MetricsText *text, const MetricsVm *vms, size_t n_vms, size_t n_most,
+                      MetricsCursor *cursor) {
+        bool info = cursor->family == 0;
+        size_t first = info ? 0 : cursor->family - 1, end = info ? 0 : end_of_family(first);
+
+        assert(text && text->limit > 0);
+        assert(vms || n_vms == 0);
+        assert(cursor && cursor->family <= METRICS_VALUE_MAX);
+
+        if (cursor->vm == 0 && info)
+                add_head(text, "memtide_vm_info", "gauge",
+                         "1 for each VM, with what the bridge makes of it.");
+        else if (cursor->vm == 0)
+                add_head(text, rows[first].name, rows[first].type, rows[first].help);
+        for (size_t n = 0; n < n_most && cursor->vm < n_vms; n++, cursor->vm++)
+                if (info)
+                        add_info(text, &vms[cursor->vm]);
+                else
+                        add_samples(text, first, end, &vms[cursor->vm]);
+        if (text->error < 0)
+                return text->error;
+        if (cursor->vm == n_vms)
+                *cursor = (MetricsCursor){.family = end + 1};
+        return cursor->family <= METRICS_VALUE_MAX;
 }
 
 /* -- resizes --------------------------------------------------------------------------------------- */
@@ -401,16 +426,13 @@ static void add_host(MetricsText *text, const BridgeSnapshot *bridge) {
         text_add(text, "memtide_vms %zu\n", bridge->n_vms);
 }
 
-int metrics_print(MetricsText *text, const BridgeSnapshot *bridge, const MetricsVm *vms, size_t n_vms,
-                  const MetricsResizes *resizes) {
+int metrics_print_host(MetricsText *text, const BridgeSnapshot *bridge, const MetricsResizes *resizes) {
         assert(text && text->limit > 0);
         assert(bridge);
-        assert(vms || n_vms == 0);
         assert(resizes);
 
         add_host(text, bridge);
         add_requests(text, resizes);
         add_durations(text, resizes);
-        add_vms(text, vms, n_vms);
         return text->error;
 }

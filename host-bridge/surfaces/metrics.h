@@ -86,6 +86,17 @@ void metrics_count(MetricsResizes *resizes, const Decision *decision);
 /* The samples of a snapshot; counters as the guest has them. */
 void metrics_of_vm(const VmSnapshot *vm, MetricsVm *ret);
 
-/* Appends everything to text. Returns 0 or text->error. */
-int metrics_print(MetricsText *text, const BridgeSnapshot *bridge, const MetricsVm *vms, size_t n_vms,
-                  const MetricsResizes *resizes);
+/* Appends what is not of one VM. Returns 0 or text->error. */
+int metrics_print_host(MetricsText *text, const BridgeSnapshot *bridge, const MetricsResizes *resizes);
+
+/* How far metrics_print_vms() has come: the family, and the next VM of it. Zero-initialised: at the beginning. */
+typedef struct MetricsCursor {
+        size_t family, vm;
+} MetricsCursor;
+
+/*
+ * Appends the samples of VMs, up to n_most VMs of one family, and moves cursor on. Returns 1 if there are more, 0 if that was
+ * all, or text->error.
+ */
+int metrics_print_vms(MetricsText *text, const MetricsVm *vms, size_t n_vms, size_t n_most,
+                      MetricsCursor *cursor);

@@ -107,6 +107,7 @@ typedef struct BridgeSnapshot {
         size_t n_waiting; /* VMs for which others are asked to give */
         bool pressed;     /* the host itself stalls on memory */
         size_t n_vms;
+        uint64_t n_changes; /* another one: a walk by index along the VMs may have passed one over since */
         uint64_t now_usec;
         char version[65];
 } BridgeSnapshot;
