@@ -9,14 +9,25 @@
 
 #include "common/forget.h"
 
+#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define ALL UINT_MAX
+
+typedef struct Choice {
+        unsigned nth; /* ALL: each of them */
+        unsigned n_seen;
+} Choice;
+
 static int forget_text(struct dl_phdr_info *object, size_t size, void *userdata) {
         uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
+        Choice *choice = userdata;
 
+        if (choice->nth != ALL && choice->n_seen++ != choice->nth)
+                return 0;
         for (unsigned i = 0; i < object->dlpi_phnum; i++) {
                 const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
                 uintptr_t start = object->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
@@ -27,10 +38,20 @@ static int forget_text(struct dl_phdr_info *object, size_t size, void *userdata)
                 (void) madvise((void *) start, end - start,
                                MADV_DONTNEED); /* else it stays, which is no harm */
         }
-        return 0;
+        return choice->nth != ALL;
+}
+
+void forget_heap(void) {
+        (void) malloc_trim(0);
+}
+
+bool forget_code(unsigned nth) {
+        Choice choice = {.nth = nth};
+
+        return dl_iterate_phdr(forget_text, &choice) > 0;
 }
 
 void forget_start(void) {
-        (void) malloc_trim(0);
-        (void) dl_iterate_phdr(forget_text, NULL);
+        forget_heap();
+        (void) forget_code(ALL);
 }

@@ -39,8 +39,10 @@ struct Bridge {
                 settle_usec; /* when what nobody has claimed in it is given up; USEC_INFINITY: that is done */
         char *runtime_dir;
         Leases *leases;
-        bool loose;   /* VMs have come or gone: what that took is to be let go of, once they are up */
-        VmEntry *vms; /* hash by name */
+        bool forgetting;      /* of the code that starting took */
+        unsigned n_forgotten; /* objects */
+        bool loose;           /* VMs have come or gone: what that took is to be let go of, once they are up */
+        VmEntry *vms;         /* hash by name */
         uint64_t n_deliveries, n_changes; /* of VMs: come, gone, put in order */
         bool unsorted;                    /* VMs have come since they were in the order of names */
         BridgeVmHandler vm_handler;       /* or NULL */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/forget.h"
 #include "common/log.h"
 #include "common/parse.h"
@@ -19,6 +20,8 @@
 
 /* libvirt lists its domains only after a while. */
 #define SETTLE_USEC (60 * USEC_PER_SEC)
+
+#define FORGET_USEC 500U /* in a second */
 
 static uint64_t next_id(void *userdata) {
         Bridge *bridge = userdata;
@@ -77,16 +80,31 @@ static void on_domains(const DiscoveredVm *domains, size_t n, void *userdata) {
                 log_error("libvirt: out of memory for its domains");
 }
 
+/*
+ * While VMs come or go the heap is looked through each second, so that there is little to give back each time; once they
+ * are up the code goes, some objects a second. In one go both held the loop for 38 ms at 10,000 VMs.
+ */
+static void forget_some(Bridge *bridge, bool slow) {
+        uint64_t end_usec = clock_monotonic_usec() + FORGET_USEC;
+
+        if (bridge->loose)
+                forget_heap();
+        while (bridge->forgetting && clock_monotonic_usec() < end_usec)
+                bridge->forgetting = forget_code(bridge->n_forgotten++);
+        if (bridge->loose && slow) {
+                bridge->loose = false;
+                bridge->forgetting = true;
+                bridge->n_forgotten = 0;
+        }
+}
+
 static void on_round(uint64_t now_usec, bool slow, void *userdata) {
         Bridge *bridge = userdata;
 
         arbitration_run(bridge->arbitration);
-        if (slow) {
-                if (bridge->loose)
-                        forget_start();
-                bridge->loose = false;
+        forget_some(bridge, slow);
+        if (slow)
                 discovery_look(bridge->discovery);
-        }
         if (now_usec >= bridge->settle_usec) {
                 fd_store_settle(bridge->fd_store);
                 bridge->settle_usec = USEC_INFINITY;
