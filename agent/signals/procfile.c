@@ -51,7 +51,7 @@ static int make_room(ProcRoom *room, size_t length) {
         p = malloc(size);
         if (!p)
                 return -ENOMEM;
-        memset(p, 0, size / 2); /* touched now, not at the first read */
+        memset(p, 0, length * 2); /* touched now, not at the first read; twice, for a file that grows */
         free(room->text);
         *room = (ProcRoom){p, size};
         return 0;
