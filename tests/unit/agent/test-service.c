@@ -123,6 +123,20 @@ uint64_t __wrap_block_monitor_waiting_bytes(const BlockMonitor *monitor) {
         return waiting_bytes += waiting_grows_by;
 }
 
+static atomic_bool events_wait;
+
+void __real_block_monitor_pause(BlockMonitor *monitor, bool paused);
+void __wrap_block_monitor_pause(BlockMonitor *monitor, bool paused);
+
+void __wrap_block_monitor_pause(BlockMonitor *monitor, bool paused) {
+        atomic_store(&events_wait, paused);
+        __real_block_monitor_pause(monitor, paused);
+}
+
+static void expect_no_events(const char *path) {
+        assert_true(atomic_load(&events_wait));
+}
+
 /* What the kernel onlines is looked at when no more events come, or they have come for long. */
 static void test_wave(void **state) {
         const BlockServiceConfig by_kernel = {.online = true,
@@ -160,12 +174,15 @@ static void test_wave(void **state) {
         assert_true(now - begin < PATIENCE_USEC);
 }
 
-/* Nor is a block that the agent onlines kept waiting for neighbours: 20 ms at most. */
+/* What the agent onlines is kept waiting for neighbours for 20 ms at most, and nothing is heard of it while it is written. */
 static void test_wave_of_agent(void **state) {
         _cleanup_(service_stage_freep) ServiceStage *stage = service_stage_new(0);
 
+        fake_kernel.before_write = expect_no_events;
         service_stage_run_until(stage, &stage->n_onlined, 4);
         service_stage_run_quiet(stage, 5);
+        assert_false(atomic_load(&events_wait));
+
         fake_kernel_add_block(70, "PNP0C80:00");
         waiting_grows_by = 1;
         monitor_handler(BLOCK_HINT_BLOCK, 70, monitor_userdata);
@@ -173,6 +190,8 @@ static void test_wave_of_agent(void **state) {
         waiting_grows_by = 0;
         assert_int_equal(stage->last_block, 70);
         assert_true(stage->last_latency_usec >= 20 * USEC_PER_MSEC);
+        service_stage_run_quiet(stage, 5);
+        assert_false(atomic_load(&events_wait));
 }
 
 /* With nothing to do the loop sleeps. */
