@@ -40,6 +40,7 @@ def host(build: Path, place: Path) -> Iterator[Bridge]:
 @pytest.fixture(scope="module")
 def vm(build: Path, bare_machine: Machine, place: Path, host: Bridge) -> Iterator[Guest]:
     with booted(build, bare_machine, place, host.discovery, port=False) as guest:
+        guest.check("mkdir -p /etc/memtide")
         yield guest
 
 
@@ -128,7 +129,7 @@ def test_everybody_may_ask_on_the_system_bus(agent: Unit) -> None:
 
 def test_reload_is_seen_to_fail(agent: Unit) -> None:
     pid = agent.pid
-    agent.vm.check(f"mkdir -p /etc/memtide && printf '[Agent]\\nFloor=lots\\n' >{CONF}")
+    agent.vm.check(f"printf '[Agent]\\nFloor=lots\\n' >{CONF}")
     assert agent.vm.run("systemctl reload memtide-agent")[0] != 0
     assert f"{CONF}:2" in agent.journal()
     assert "read again" not in agent.journal()
