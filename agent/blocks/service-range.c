@@ -40,6 +40,8 @@ void block_service_ranged(const OfflineRun *run, void *userdata) {
                         : offline_count(run, OFFLINE_TAKEN) + offline_count(run, OFFLINE_LOST);
 
         block_onliner_settle(&service->onliner, &service->range_blocks, back, run);
+        /* Before anybody is told: an agent that ends now has a successor. */
+        block_onliner_save(&service->onliner);
         block_service_wake(service);
         end_range(service, run->error, u64_mul(n, service->onliner.survey.block_size_bytes));
 }
