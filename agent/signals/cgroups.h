@@ -33,18 +33,21 @@ typedef struct CgroupFlows {
 } CgroupFlows;
 
 typedef struct Cgroup {
-        uint64_t inode; /* 0: a free place */
-        unsigned walk;  /* that last saw it */
-        bool known;     /* flows are of that walk */
-        bool contained; /* at its limit then */
+        uint64_t inode;         /* 0: a free place */
+        unsigned walk;          /* that last saw it */
+        bool known;             /* flows are of that walk */
+        bool contained;         /* at its limit then */
+        uint64_t thrashed_usec; /* when it last did at its limit; 0 = never */
+        uint64_t thrashed_limit_bytes;
         CgroupFlows flows;
 } Cgroup;
 
 typedef struct Cgroups {
         int fd; /* of the root of the hierarchy */
         unsigned walk;
-        bool whole; /* the last walk saw all there was */
-        bool named; /* that there are too many has been logged */
+        bool whole;           /* the last walk saw all there was */
+        bool named;           /* that there are too many has been logged */
+        uint64_t walked_usec; /* the last walk; 0 = none */
         size_t n_looked_at;
         size_t hint; /* the place after the one that was found last */
         uint64_t page_size_bytes;

@@ -128,6 +128,40 @@ static void test_limits(void **state) {
         }
 }
 
+/* What a stream outside takes from a cgroup that thrashed at its limit does not make it one that more memory helps. */
+static void test_thrashed(void **state) {
+        static const struct {
+                const char *name;
+                unsigned n, limit, current; /* of the counters, at its limit; then */
+                uint64_t after_usec;
+                bool contained;
+        } table[] = {
+                {"thrashed", 100, 100, 40, USEC_PER_SEC, true},
+                {"did not", 10, 100, 40, USEC_PER_SEC, false},
+                {"long ago", 100, 100, 40, 601 * USEC_PER_SEC, false},
+                {"has more now", 100, 101, 40, USEC_PER_SEC, false},
+                {"has less now", 100, 90, 40, USEC_PER_SEC, true},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Cgroups cgroups;
+                _cleanup_(tree_freep) Tree *tree = tree_new_cgroups(&cgroups);
+                Snapshot s = {.now_usec = USEC_PER_SEC};
+
+                cgroup_write(tree, "a", 100, 99, 1000);
+                assert_int_equal(cgroups_walk(&cgroups, &s), 0);
+                s.now_usec += USEC_PER_SEC;
+                cgroup_write(tree, "a", 100, 90, 1000 + table[i].n);
+                assert_int_equal(cgroups_walk(&cgroups, &s), 0);
+                s.now_usec += table[i].after_usec;
+                cgroup_write(tree, "a", table[i].limit, table[i].current, 1000 + table[i].n);
+                assert_int_equal(cgroups_walk(&cgroups, &s), 0);
+                if (s.n_contained != table[i].contained)
+                        fail_msg("%s: %u", table[i].name, s.n_contained);
+                cgroups_done(&cgroups);
+        }
+}
+
 static void test_high(void **state) {
         Cgroups cgroups;
         _cleanup_(tree_freep) Tree *tree = tree_new_cgroups(&cgroups);
@@ -340,17 +374,12 @@ static void test_sampler_without(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_not_there),
-                cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_high),
-                cmocka_unit_test(test_swap),
-                cmocka_unit_test(test_nested),
-                cmocka_unit_test(test_born),
-                cmocka_unit_test(test_gone),
-                cmocka_unit_test(test_malformed),
-                cmocka_unit_test(test_too_many),
-                cmocka_unit_test(test_sampler),
-                cmocka_unit_test(test_sampler_without),
+                cmocka_unit_test(test_not_there), cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_thrashed),  cmocka_unit_test(test_high),
+                cmocka_unit_test(test_swap),      cmocka_unit_test(test_nested),
+                cmocka_unit_test(test_born),      cmocka_unit_test(test_gone),
+                cmocka_unit_test(test_malformed), cmocka_unit_test(test_too_many),
+                cmocka_unit_test(test_sampler),   cmocka_unit_test(test_sampler_without),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
