@@ -47,7 +47,7 @@ def take_back(guest: Guest, host: HostPeer, number: int, address: int) -> Any:
 
 
 def test_dimm_offline(lone_guest: GuestFactory, build: Path) -> None:
-    vm = lone_guest(agent=False, virtio_mem_bytes=0, dimm_slots=2)
+    vm = lone_guest(agent=False, virtio_mem_bytes=0, dimm_slots=2, auto_online="offline")
     first = plug(vm, "dimm0")
     online(vm, first, "movable", "movable")
     vm.check("start_agent")
