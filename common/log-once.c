@@ -2,7 +2,7 @@
 
 /*
  * A kernel file that cannot be read, or says what no kernel says, costs what it is for and is named once: it is read again and
- * again, and its trouble is the same each time. Paths are remembered by their hash, in a table of fixed size, since some are read
+ * again, and its trouble is the same each time. Paths are remembered by their hash (two that share it share their line), in a table of fixed size, since some are read
  * while there is no memory; when it is full, what comes then is not said, which a machine with 128 broken files can bear.
  *
  * Rejected: a flag beside each file. There are twenty places, and blocks are thousands.
@@ -12,18 +12,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 
 #define NAMED_MAX 128U
-
-/* FNV-1a; two paths that share a hash share their line. */
-static uint64_t hash(const char *text) {
-        uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-        for (; *text; text++)
-                h = (h ^ (unsigned char) *text) * UINT64_C(0x100000001b3);
-        return h;
-}
 
 /* Whether this is the first time. A worker may be the first to meet a broken file of a memory block. */
 static bool remember(uint64_t h) {
@@ -47,6 +39,6 @@ void log_unusable(const char *path, int error, const char *without) {
         assert(error < 0);
         assert(without);
 
-        if (remember(hash(path)))
+        if (remember(hash_text(HASH_EMPTY, path)))
                 (void) log_warning_errno(error, "Cannot use %s, working without %s: %m", path, without);
 }

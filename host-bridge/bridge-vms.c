@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 #include "host-bridge/bridge-internal.h"
 
@@ -23,15 +24,9 @@ static void entry_free(VmEntry *entry) {
         free(entry);
 }
 
-/* FNV-1a. The texts themselves, of which the VM's parts have copies, were a tenth of a kilobyte for each VM once more. */
-static uint64_t hash_text(uint64_t hash, const char *text) {
-        for (; *text != '\0'; text++)
-                hash = (hash ^ (unsigned char) *text) * UINT64_C(0x100000001b3);
-        return hash * UINT64_C(0x100000001b3); /* the zero */
-}
-
+/* The texts themselves, of which the VM's parts have copies, were a tenth of a kilobyte for each VM once more. */
 static uint64_t place_of(const DiscoveredVm *discovered) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ discovered->hypervisor.origin;
+        uint64_t hash = HASH_EMPTY ^ discovered->hypervisor.origin;
 
         return hash_text(hash_text(hash, discovered->hypervisor.text), discovered->channel);
 }
