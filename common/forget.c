@@ -9,24 +9,20 @@
 
 #include "common/forget.h"
 
-#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ALL UINT_MAX
-
 typedef struct Choice {
-        unsigned nth; /* ALL: each of them */
-        unsigned n_seen;
+        unsigned nth, n_seen;
 } Choice;
 
 static int forget_text(struct dl_phdr_info *object, size_t size, void *userdata) {
         uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
         Choice *choice = userdata;
 
-        if (choice->nth != ALL && choice->n_seen++ != choice->nth)
+        if (choice->n_seen++ != choice->nth)
                 return 0;
         for (unsigned i = 0; i < object->dlpi_phnum; i++) {
                 const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
@@ -38,7 +34,7 @@ static int forget_text(struct dl_phdr_info *object, size_t size, void *userdata)
                 (void) madvise((void *) start, end - start,
                                MADV_DONTNEED); /* else it stays, which is no harm */
         }
-        return choice->nth != ALL;
+        return 1;
 }
 
 void forget_heap(void) {
@@ -53,5 +49,6 @@ bool forget_code(unsigned nth) {
 
 void forget_start(void) {
         forget_heap();
-        (void) forget_code(ALL);
+        for (unsigned i = 0; forget_code(i); i++)
+                ;
 }
