@@ -160,25 +160,20 @@ ssize_t rootdir_pread(int fd, char *buffer, size_t size) {
         return read_at(fd, buffer, size, true);
 }
 
-ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size) {
+static ssize_t read_file(const RootDir *root, const char *path, char *buffer, size_t size, bool to_end) {
         _cleanup_close_ int fd = -EBADF;
 
         fd = rootdir_open(root, path, O_RDONLY | O_NOCTTY);
-        if (fd < 0)
-                return fd;
+        return fd < 0 ? fd : read_at(fd, buffer, size, to_end);
+}
 
-        return rootdir_pread(fd, buffer, size);
+ssize_t rootdir_read(const RootDir *root, const char *path, char *buffer, size_t size) {
+        return read_file(root, path, buffer, size, true);
 }
 
 ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, size_t size) {
-        _cleanup_close_ int fd = -EBADF;
-        ssize_t length;
+        ssize_t length = read_file(root, path, buffer, size, false);
 
-        fd = rootdir_open(root, path, O_RDONLY | O_NOCTTY);
-        if (fd < 0)
-                return fd;
-
-        length = read_at(fd, buffer, size, false);
         if (length > 0 && buffer[length - 1] == '\n')
                 buffer[--length] = '\0';
         return length;
