@@ -225,14 +225,12 @@ int discovery_reload(Discovery *discovery, const DiscoveryDefaults *defaults) {
 
         abandon(discovery); /* it reads what is freed here */
         r = load_policies(discovery);
-        if (r < 0) {
-                discovery_rescan(discovery, false);
-                return r;
+        if (r >= 0) {
+                discovery->policies_due = false;
+                discovery->defaults = *defaults;
         }
-        discovery->policies_due = false;
-        discovery->defaults = *defaults;
         discovery_rescan(discovery, false);
-        return 0;
+        return r;
 }
 
 int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHandler handler, void *userdata,
