@@ -2,8 +2,9 @@
 
 /*
  * A kernel file that cannot be read, or says what no kernel says, costs what it is for and is named once: it is read again and
- * again, and its trouble is the same each time. Paths are remembered by their hash (two that share it share their line), in a table of fixed size, since some are read
- * while there is no memory; when it is full, what comes then is not said, which a machine with 128 broken files can bear.
+ * again, and its trouble is the same each time. Paths are remembered by their hash (two that share one share a line), in a
+ * table of fixed size, since some are read while there is no memory; when it is full, what comes then is not said, which a
+ * machine with 128 broken files can bear.
  *
  * Rejected: a flag beside each file. There are twenty places, and blocks are thousands.
  */

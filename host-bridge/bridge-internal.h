@@ -18,8 +18,8 @@
 
 typedef struct VmEntry {
         Vm *vm; /* its name is the key */
-        uint64_t
-                place; /* a hash of its channel and its hypervisor as they are in use: another place is another VM */
+        /* A hash of its channel and its hypervisor as they are in use: another place is another VM. */
+        uint64_t place;
         uint64_t delivery; /* in which it was there last */
         UT_hash_handle hh;
 } VmEntry;

@@ -29,8 +29,8 @@ typedef struct Snapshot {
         uint64_t active_file_bytes, inactive_file_bytes;
         uint64_t swap_total_bytes, swap_free_bytes, swap_cached_bytes;
         uint64_t zram_used_bytes; /* mem_used of zram devices that carry swap; 0 if none */
-        uint64_t
-                held_bytes; /* what is neither free nor cache by the kernel's own account: programs', slab, page tables.. */
+        /* What is neither free nor cache by the kernel's own account: programs', slab, page tables.. */
+        uint64_t held_bytes;
 
         /* Of a block that the agent takes offline just now: it may be missing in available and not yet in total. 0 = none. */
         uint64_t offlining_bytes;

@@ -29,8 +29,8 @@ typedef struct GuestFigures {
         uint64_t time_to_exhaustion_usec, fall_bytes_per_sec, plug_budget_bytes;
         uint64_t psi_some_usec, psi_full_usec, oom_kills;
         unsigned blocks_online, blocks_offline;
-        unsigned dropped,
-                dropped_void; /* frames of ours that its agent has not taken; of them, those of no session */
+        unsigned dropped;      /* frames of ours that its agent has not taken */
+        unsigned dropped_void; /* of them, those of no session */
 } GuestFigures;
 
 #define RIVAL_YIELDS_MAX 3U /* then a VM is only observed */
