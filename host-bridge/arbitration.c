@@ -5,7 +5,7 @@
  * critical and urgent ones first. A round on event has the lowest priority of the loop, so that alarms that arrived together
  * are shared out together, and not in the order of their sockets.
  *
- * Ten thousand VMs are 16 ms in which no alarm is served. So a round goes on in slices of SLICE_USEC, and between two of
+ * Ten thousand VMs are 16 ms in which no alarm is served. So a round goes on in slices, and between two of
  * them the loop serves what has come: its figures are then some milliseconds old. That costs no promise, for a grant is held
  * against what is free when it is made, and who has spoken meanwhile has been judged by that and asks for a round of his own.
  * A host of a few hundred VMs has its round in one slice. Rejected: a thread for the rounds, with locks about every VM.
@@ -20,12 +20,12 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/slices.h"
 #include "host-bridge/host-sensor.h"
 #include "host-bridge/policy/pressure.h"
 
 #define HOST_PRESSURE       "proc/pressure/memory"
 #define LEAST_INTERVAL_USEC (50 * USEC_PER_MSEC)
-#define SLICE_USEC          500U
 #define SLICE_LEAST         16U /* VMs between two looks at the clock */
 
 typedef enum RoundPhase {
@@ -38,7 +38,7 @@ struct Arbitration {
         sd_event *event;
         ArbitrationOptions options;
         sd_event_source *timer; /* the round that somebody wants */
-        sd_event_source *slice; /* the round under way goes on */
+        Slices slices;          /* of the round under way */
         RoundPhase phase;
         bool ticks;                    /* it is that of a second */
         bool tick_due, wanted;         /* the next one, asked for meanwhile */
@@ -180,41 +180,25 @@ static void judge(Arbitration *a, size_t i) {
                 vm_round_judge(a->vms[which], a->now_usec);
 }
 
-/* Does some VMs of the phase, or what stands between two phases. */
-static void proceed(Arbitration *a) {
+/* Does some VMs of the phase, or what stands between two phases. Returns 1, or 0 at the end of the round. */
+static int proceed(uint64_t now_usec, void *userdata) {
+        Arbitration *a = userdata;
+
+        a->now_usec = now_usec;
         for (unsigned i = 0; i < SLICE_LEAST && a->at < a->n; i++, a->at++)
                 if (a->phase == PHASE_SEEING)
                         see(a, a->at);
                 else
                         judge(a, a->at);
         if (a->at < a->n)
-                return;
+                return 1;
         a->at = 0;
         if (a->phase == PHASE_SEEING) {
                 compute(a);
                 a->phase = PHASE_JUDGING;
         } else
                 a->phase = PHASE_NONE;
-}
-
-static void begin(Arbitration *a, bool ticks);
-
-/* A slice, and more only if the round is over with it. */
-static void go_on(Arbitration *a) {
-        uint64_t end_usec;
-
-        a->now_usec = clock_monotonic_usec();
-        end_usec = a->now_usec + SLICE_USEC;
-        do
-                proceed(a);
-        while (a->phase != PHASE_NONE && clock_monotonic_usec() < end_usec);
-
-        if (a->phase != PHASE_NONE)
-                (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
-        else if (a->tick_due)
-                begin(a, true);
-        else if (a->wanted)
-                arbitration_soon(a);
+        return a->phase != PHASE_NONE;
 }
 
 static void begin(Arbitration *a, bool ticks) {
@@ -226,7 +210,16 @@ static void begin(Arbitration *a, bool ticks) {
         if (!know_vms(a)) /* out of memory: the findings of the last one hold */
                 return;
         a->phase = PHASE_SEEING;
-        (void) sd_event_source_set_enabled(a->slice, SD_EVENT_ONESHOT);
+        slices_begin(&a->slices);
+}
+
+static void end(int r, void *userdata) {
+        Arbitration *a = userdata;
+
+        if (a->tick_due)
+                begin(a, true);
+        else if (a->wanted)
+                arbitration_soon(a);
 }
 
 void arbitration_run(Arbitration *a) {
@@ -238,7 +231,7 @@ void arbitration_run(Arbitration *a) {
         }
         begin(a, true);
         if (a->phase != PHASE_NONE)
-                go_on(a);
+                slices_run(&a->slices);
 }
 
 void arbitration_renew(Arbitration *a) {
@@ -255,7 +248,7 @@ void arbitration_abandon(Arbitration *a) {
                 return;
         a->phase = PHASE_NONE;
         a->tick_due = a->tick_due || a->ticks;
-        (void) sd_event_source_set_enabled(a->slice, SD_EVENT_OFF);
+        slices_abandon(&a->slices);
         arbitration_soon(a);
 }
 
@@ -264,12 +257,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         begin(a, a->tick_due);
         if (a->phase != PHASE_NONE)
-                go_on(a);
-        return 0;
-}
-
-static int on_slice(sd_event_source *source, void *userdata) {
-        go_on(userdata);
+                slices_run(&a->slices);
         return 0;
 }
 
@@ -313,11 +301,7 @@ int arbitration_new(sd_event *event, const ArbitrationOptions *options, Arbitrat
         r = sd_event_source_set_enabled(a->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &a->slice, on_slice, a);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(a->slice, "arbitration-slice");
-        r = sd_event_source_set_enabled(a->slice, SD_EVENT_OFF);
+        r = slices_init(&a->slices, event, "arbitration-slice", SD_EVENT_PRIORITY_NORMAL, proceed, end, a);
         if (r < 0)
                 return r;
 
@@ -330,7 +314,7 @@ Arbitration *arbitration_free(Arbitration *a) {
                 return NULL;
 
         (void) sd_event_source_disable_unref(a->timer);
-        (void) sd_event_source_disable_unref(a->slice);
+        slices_done(&a->slices);
         (void) sd_event_unref(a->event);
         free(a->vms);
         free(a->order);

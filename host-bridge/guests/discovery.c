@@ -19,15 +19,13 @@
 #include <sys/inotify.h>
 #include <time.h>
 
-#include "common/clock.h"
 #include "common/log.h"
+#include "common/slices.h"
 #include "common/units.h"
 #include "host-bridge/guests/discovery-scan.h"
 
 /* Folders change in bursts: look once, a moment later. */
 #define SETTLE_USEC (20 * USEC_PER_MSEC)
-
-#define SLICE_USEC 500U
 
 #define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_ONLYDIR)
 
@@ -38,12 +36,12 @@ struct Discovery {
         sd_event *event;
         sd_event_source *vms_watch, *policy_watch, *timer;
         bool policies_due;
-        sd_event_source *slice; /* the look under way goes on */
-        DiscoveryScan *scan;    /* NULL: none is */
-        bool delivering;        /* all is known, and VMs are being delivered */
-        bool again;             /* something changed since it began */
-        FolderMark mark;        /* of the last look */
-        VmConfig *configs;      /* sorted by name */
+        Slices slices;       /* of the look under way */
+        DiscoveryScan *scan; /* NULL: none is */
+        bool delivering;     /* all is known, and VMs are being delivered */
+        bool again;          /* something changed since it began */
+        FolderMark mark;     /* of the last look */
+        VmConfig *configs;   /* sorted by name */
         size_t n_configs;
         DiscoveredVm *domains;
         size_t n_domains;
@@ -70,10 +68,12 @@ static int load_policies(Discovery *discovery) {
 
 static void abandon(Discovery *discovery) {
         discovery->scan = discovery_scan_free(discovery->scan);
-        (void) sd_event_source_set_enabled(discovery->slice, SD_EVENT_OFF);
+        slices_abandon(&discovery->slices);
 }
 
-static void end(Discovery *discovery, int r) {
+static void end(int r, void *userdata) {
+        Discovery *discovery = userdata;
+
         if (r < 0)
                 (void) log_warning_errno(r, "Could not look for VMs in %s: %m", discovery->vms_dir);
         discovery->mark = r < 0 ? (FolderMark){} : discovery_scan_mark(discovery->scan);
@@ -83,7 +83,8 @@ static void end(Discovery *discovery, int r) {
 }
 
 /* Reads a piece, or delivers a VM. Returns 1, 0 at the end, or -errno. */
-static int proceed(Discovery *discovery) {
+static int proceed(uint64_t now_usec, void *userdata) {
+        Discovery *discovery = userdata;
         const DiscoveredVm *vm;
         int r;
 
@@ -98,24 +99,6 @@ static int proceed(Discovery *discovery) {
         vm = discovery_scan_next(discovery->scan);
         discovery->handler(vm ? DISCOVERY_VM : DISCOVERY_ENDS, vm, discovery->userdata);
         return vm != NULL;
-}
-
-static void go_on(Discovery *discovery) {
-        uint64_t end_usec = clock_monotonic_usec() + SLICE_USEC;
-        int r;
-
-        do
-                r = proceed(discovery);
-        while (r > 0 && clock_monotonic_usec() < end_usec);
-        if (r > 0)
-                (void) sd_event_source_set_enabled(discovery->slice, SD_EVENT_ONESHOT);
-        else
-                end(discovery, r);
-}
-
-static int on_slice(sd_event_source *source, void *userdata) {
-        go_on(userdata);
-        return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -141,10 +124,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         .defaults = discovery->defaults,
                 },
                 &discovery->scan);
-        if (r < 0)
-                end(discovery, r);
-        else
-                go_on(discovery);
+        if (r < 0) {
+                end(r, discovery);
+                return 0;
+        }
+        slices_begin(&discovery->slices);
+        slices_run(&discovery->slices);
         return 0;
 }
 
@@ -266,12 +251,10 @@ int discovery_new(sd_event *event, const DiscoveryOptions *options, DiscoveryHan
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(discovery->timer, "discovery");
-        r = sd_event_add_defer(event, &discovery->slice, on_slice, discovery);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(discovery->slice, SD_EVENT_OFF);
+        r = slices_init(&discovery->slices, event, "discovery-slice", SD_EVENT_PRIORITY_NORMAL, proceed, end,
+                        discovery);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(discovery->slice, "discovery-slice");
         watch(discovery);
 
         *ret = TAKE_PTR(discovery);
@@ -285,7 +268,7 @@ Discovery *discovery_free(Discovery *discovery) {
         (void) sd_event_source_disable_unref(discovery->vms_watch);
         (void) sd_event_source_disable_unref(discovery->policy_watch);
         (void) sd_event_source_disable_unref(discovery->timer);
-        (void) sd_event_source_disable_unref(discovery->slice);
+        slices_done(&discovery->slices);
         (void) discovery_scan_free(discovery->scan);
         (void) sd_event_unref(discovery->event);
         free(discovery->configs);

@@ -14,10 +14,8 @@
 
 #include "common/bus-field.h"
 #include "common/log.h"
+#include "common/slices.h"
 #include "host-bridge/surfaces/fields.h"
-
-/* Some 40 fields each: two are half a millisecond. */
-#define SLICE_VMS 2U
 
 /* Behind the clients themselves: who asks for less is answered first. */
 #define SLICE_PRIORITY (SD_EVENT_PRIORITY_IDLE + 1)
@@ -25,7 +23,7 @@
 #define TRIES_MAX 3U
 
 struct BusListing {
-        sd_event_source *slice;
+        Slices slices;
         SnapshotSource source;
         sd_bus_message *calls[BUS_LISTING_CALLS_MAX]; /* in the order in which they came */
         size_t n_calls;
@@ -81,25 +79,26 @@ static int finish(BusListing *listing) {
         return 0;
 }
 
-static int proceed(BusListing *listing) {
+/* A VM more, of some 40 fields. */
+static int add_vm(BusListing *listing) {
         int r = listing->reply ? 0 : begin(listing);
 
-        for (unsigned i = 0; r >= 0 && i < SLICE_VMS; i++, listing->at++) {
-                if (!listing->source.vm_at(listing->source.userdata, listing->at, &listing->vm))
-                        return finish(listing);
-                r = bus_append_fields(listing->reply, listing->fields,
-                                      fields_of_vm(&listing->vm, listing->fields));
-        }
-        return r;
+        if (r < 0)
+                return r;
+        if (!listing->source.vm_at(listing->source.userdata, listing->at, &listing->vm))
+                return finish(listing);
+        listing->at++;
+        return bus_append_fields(listing->reply, listing->fields,
+                                 fields_of_vm(&listing->vm, listing->fields));
 }
 
-static int on_slice(sd_event_source *source, void *userdata) {
+static int proceed(uint64_t now_usec, void *userdata) {
         BusListing *listing = userdata;
-        int r = proceed(listing);
+        int r = add_vm(listing);
 
         if (r < 0)
                 end(listing, r);
-        return listing->n_calls == 0 ? 0 : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return listing->n_calls > 0;
 }
 
 int bus_listing_new(sd_event *event, const SnapshotSource *source, BusListing **ret) {
@@ -114,13 +113,7 @@ int bus_listing_new(sd_event *event, const SnapshotSource *source, BusListing **
         if (!listing)
                 return -ENOMEM;
         listing->source = *source;
-        r = sd_event_add_defer(event, &listing->slice, on_slice, listing);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(listing->slice, "bus-listing");
-        r = sd_event_source_set_priority(listing->slice, SLICE_PRIORITY);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(listing->slice, SD_EVENT_OFF);
+        r = slices_init(&listing->slices, event, "bus-listing", SLICE_PRIORITY, proceed, NULL, listing);
         if (r < 0)
                 return r;
 
@@ -135,23 +128,19 @@ BusListing *bus_listing_free(BusListing *listing) {
         for (size_t i = 0; i < listing->n_calls; i++)
                 (void) sd_bus_message_unref(listing->calls[i]);
         (void) sd_bus_message_unref(listing->reply);
-        (void) sd_event_source_disable_unref(listing->slice);
+        slices_done(&listing->slices);
         free(listing);
         return NULL;
 }
 
 int bus_listing_answer(BusListing *listing, sd_bus_message *call, sd_bus_error *error) {
-        int r;
-
         assert(listing);
         assert(call);
 
         if (listing->n_calls == BUS_LISTING_CALLS_MAX)
                 return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                         "Too many clients want a list of the VMs; try again.");
-        r = sd_event_source_set_enabled(listing->slice, SD_EVENT_ONESHOT);
-        if (r < 0)
-                return r;
         listing->calls[listing->n_calls++] = sd_bus_message_ref(call);
+        slices_begin(&listing->slices);
         return 1;
 }

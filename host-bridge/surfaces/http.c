@@ -19,8 +19,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "common/clock.h"
 #include "common/log.h"
+#include "common/slices.h"
 #include "common/units.h"
 #include "host-bridge/surfaces/scrape.h"
 
@@ -30,7 +30,6 @@
 #define HTTP_TEXT_MAX        ((size_t) (64 * MIB)) /* about 50,000 VMs */
 #define HTTP_FRESH_MIN_USEC  (250 * USEC_PER_MSEC)
 #define HTTP_FRESH_FACTOR    10U
-#define HTTP_SLICE_USEC      500U
 
 struct Http {
         struct MHD_Daemon *daemon;
@@ -41,8 +40,7 @@ struct Http {
         struct MHD_Response *text;                            /* while it is fresh; or NULL */
         sd_event_source *stale;                               /* the text is not, any more */
         Scrape *scrape;                                       /* the next text, being made; or NULL */
-        sd_event_source *slice;                               /* it goes on */
-        uint64_t spent_usec;                                  /* on it */
+        Slices slices;                                        /* of making it */
         struct MHD_Connection *waiting[HTTP_CONNECTIONS_MAX]; /* suspended */
         unsigned n_waiting;
 };
@@ -70,18 +68,29 @@ static int keep_text(Http *http) {
         }
         (void) MHD_add_response_header(http->text, MHD_HTTP_HEADER_CONTENT_TYPE,
                                        "text/plain; version=0.0.4; charset=utf-8");
-        r = sd_event_source_set_time_relative(http->stale, u64_max(HTTP_FRESH_MIN_USEC,
-                                                                   HTTP_FRESH_FACTOR * http->spent_usec));
+        r = sd_event_source_set_time_relative(http->stale,
+                                              u64_max(HTTP_FRESH_MIN_USEC,
+                                                      HTTP_FRESH_FACTOR * http->slices.spent_usec));
         return r < 0 ? r : sd_event_source_set_enabled(http->stale, SD_EVENT_ONESHOT);
 }
 
-/* Who waits finds the text there, or that it could not be made, when libmicrohttpd runs the next time. */
+/* Who waits finds the text there, or that it could not be made, when libmicrohttpd runs the next time: soon. */
 static void wake_all(Http *http) {
+        if (http->n_waiting > 0 && sd_event_source_set_time_relative(http->timer, 0) >= 0)
+                (void) sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
         while (http->n_waiting > 0)
                 MHD_resume_connection(http->waiting[--http->n_waiting]);
 }
 
-static void end_scrape(Http *http, int r) {
+static int proceed(uint64_t now_usec, void *userdata) {
+        const Http *http = userdata;
+
+        return scrape_proceed(http->scrape);
+}
+
+static void end_scrape(int r, void *userdata) {
+        Http *http = userdata;
+
         if (r >= 0)
                 r = keep_text(http);
         if (r < 0)
@@ -90,31 +99,17 @@ static void end_scrape(Http *http, int r) {
         wake_all(http);
 }
 
-static void go_on(Http *http) {
-        uint64_t begun_usec = clock_monotonic_usec(), now_usec;
-        int r;
-
-        do {
-                r = scrape_proceed(http->scrape);
-                now_usec = clock_monotonic_usec();
-        } while (r > 0 && now_usec < begun_usec + HTTP_SLICE_USEC);
-        http->spent_usec += now_usec - begun_usec;
-        if (r > 0)
-                r = sd_event_source_set_enabled(http->slice, SD_EVENT_ONESHOT) < 0 ? -EIO : 1;
-        if (r <= 0)
-                end_scrape(http, r);
-}
-
 /* A few VMs are one slice, after which the text is there. */
 static void begin_scrape(Http *http) {
         int r;
 
-        http->spent_usec = 0;
         r = scrape_new(&http->source, http->resizes, http->totals, HTTP_TEXT_MAX, &http->scrape);
-        if (r < 0)
+        if (r < 0) {
                 (void) log_debug_errno(r, "The metrics could not be put together: %m");
-        else
-                go_on(http);
+                return;
+        }
+        slices_begin(&http->slices);
+        slices_run(&http->slices);
 }
 
 /* -- requests -------------------------------------------------------------------------------------- */
@@ -196,13 +191,6 @@ static int run(Http *http) {
         return r < 0 ? r : sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
 }
 
-static int on_slice(sd_event_source *source, void *userdata) {
-        Http *http = userdata;
-
-        go_on(http);
-        return http->scrape ? 0 : run(http); /* for those who have waited */
-}
-
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         return run(userdata);
 }
@@ -264,11 +252,8 @@ static int attach(Http *http, sd_event *event) {
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &http->stale, CLOCK_MONOTONIC, 0, 0, on_stale, http);
         if (r >= 0)
-                r = sd_event_add_defer(event, &http->slice, on_slice, http);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(http->slice, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_source_set_priority(http->slice, SD_EVENT_PRIORITY_IDLE);
+                r = slices_init(&http->slices, event, "http-slice", SD_EVENT_PRIORITY_IDLE, proceed,
+                                end_scrape, http);
         if (r >= 0)
                 r = sd_event_source_set_priority(http->io, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
@@ -278,7 +263,6 @@ static int attach(Http *http, sd_event *event) {
         (void) sd_event_source_set_description(http->io, "http");
         (void) sd_event_source_set_description(http->timer, "http-timer");
         (void) sd_event_source_set_description(http->stale, "http-stale");
-        (void) sd_event_source_set_description(http->slice, "http-slice");
         return 0;
 }
 
@@ -315,12 +299,12 @@ int http_new(sd_event *event, const HttpAddress *address, int listen_fd, const S
 Http *http_free(Http *http) {
         if (!http)
                 return NULL;
+        http->scrape = scrape_free(http->scrape);
+        wake_all(http); /* before it stops */
         http->io = sd_event_source_disable_unref(http->io);
         http->timer = sd_event_source_disable_unref(http->timer);
         http->stale = sd_event_source_disable_unref(http->stale);
-        http->slice = sd_event_source_disable_unref(http->slice);
-        http->scrape = scrape_free(http->scrape);
-        wake_all(http); /* before it stops */
+        slices_done(&http->slices);
         if (http->daemon)
                 MHD_stop_daemon(http->daemon);
         if (http->text)
