@@ -39,8 +39,7 @@ static void agent_tune(Agent *agent, const MessageTuning *tuning) {
 /* Can the guest take it? Memory comes with a memmap of its own, and where that does not fit the remedy kills. */
 static void agent_answer_notice(Agent *agent, const MessageGrowNotice *notice) {
         uint64_t budget = demand_plug_budget_bytes(&agent->snapshot);
-        bool fits = notice->balloon || notice->bytes <= budget;
-        RefusalReason reason = fits ? REFUSAL_NONE : REFUSAL_MARGIN;
+        RefusalReason reason = demand_check_growth(&agent->snapshot, notice->bytes, notice->balloon);
 
         agent_trace(TRACE_GROW_NOTICE,
                     &(ShrinkAsk){.id = notice->id,
@@ -50,7 +49,7 @@ static void agent_answer_notice(Agent *agent, const MessageGrowNotice *notice) {
                     &(ShrinkPlan){.reason = reason}, agent);
         agent_answer(agent, &(MessageCommandResult){
                                     .id = notice->id,
-                                    .outcome = fits ? COMMAND_DONE : COMMAND_REFUSED,
+                                    .outcome = reason == REFUSAL_NONE ? COMMAND_DONE : COMMAND_REFUSED,
                                     .reason = reason,
                                     .bytes = budget,
                             });

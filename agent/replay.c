@@ -141,8 +141,7 @@ static void replay_grow_notice(Replay *replay, TraceRow *decided) {
         char size[FORMAT_SIZE_MAX];
 
         decided->plug_budget_bytes = demand_plug_budget_bytes(&replay->last.snapshot);
-        decided->plan.reason =
-                ask->balloon || ask->bytes <= decided->plug_budget_bytes ? REFUSAL_NONE : REFUSAL_MARGIN;
+        decided->plan.reason = demand_check_growth(&replay->last.snapshot, ask->bytes, ask->balloon);
         say(replay, "growth %" PRIu64 " of %s comes: %s", ask->id, format_size(size, ask->bytes),
             decided->plan.reason == REFUSAL_NONE ? "yes" : refusal_reason_to_string(decided->plan.reason));
 }

@@ -27,7 +27,7 @@ typedef enum TraceWhat {
         TRACE_RANGE_FAILED, /* shrink_range_failed() */
         TRACE_RANGE_BACK,   /* memory is put online again at the host's word */
         TRACE_RESET,        /* shrink_reset() */
-        TRACE_GROW_NOTICE,  /* demand_plug_budget_bytes() */
+        TRACE_GROW_NOTICE,  /* demand_check_growth() */
         TRACE_WHAT_MAX,
 } TraceWhat;
 

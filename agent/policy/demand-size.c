@@ -80,3 +80,7 @@ uint64_t demand_plug_budget_bytes(const Snapshot *now) {
         uint64_t wave = u64_mul(u64_sub(room, KERNEL_LAST_BYTES), page / PAGE_STRUCT_BYTES);
         return u64_clamp(wave, PLUG_LEAST_BYTES, MEMORY_BYTES_MAX);
 }
+
+RefusalReason demand_check_growth(const Snapshot *now, uint64_t bytes, bool balloon) {
+        return balloon || bytes <= demand_plug_budget_bytes(now) ? REFUSAL_NONE : REFUSAL_MARGIN;
+}

@@ -53,7 +53,12 @@ static void test_plug_budget(void **unused) {
                         .movable_managed_bytes = table[i].movable * MIB,
                         .page_size_bytes = table[i].page * KIB,
                 };
-                assert_int_equal(demand_plug_budget_bytes(&s), table[i].expected * MIB);
+                uint64_t budget = table[i].expected * MIB;
+
+                assert_int_equal(demand_plug_budget_bytes(&s), budget);
+                assert_int_equal(demand_check_growth(&s, budget, false), REFUSAL_NONE);
+                assert_int_equal(demand_check_growth(&s, budget + 1, false), REFUSAL_MARGIN);
+                assert_int_equal(demand_check_growth(&s, budget + 1, true), REFUSAL_NONE);
         }
 }
 
