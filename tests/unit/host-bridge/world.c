@@ -58,6 +58,9 @@ static bool never(void *userdata) {
 
 void world_idle(World *world, unsigned ms) {
         (void) world_run(world, never, NULL, ms);
+        /* Where the machine was away for so long, all of it is yet to be done. There may be somebody who never rests. */
+        for (unsigned i = 0; i < 1000 && sd_event_run(world->event, 0) > 0; i++)
+                ;
 }
 
 static void on_stream(Stream *stream, const uint8_t *data, size_t size, int error, void *userdata) {

@@ -33,7 +33,7 @@ const char *world_path(const World *world, const char *name);
 /* Runs the loop until condition(userdata), at most for timeout_ms. Returns the condition's last value. */
 bool world_run(World *world, bool (*condition)(void *userdata), void *userdata, unsigned timeout_ms);
 
-/* Runs the loop for so long. */
+/* Runs the loop for so long, and until all that has come is served. */
 void world_idle(World *world, unsigned ms);
 
 /* Listens on a socket; one client at a time, the latest one. */
