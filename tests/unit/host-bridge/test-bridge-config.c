@@ -210,23 +210,6 @@ static void test_memory_total(void **state) {
         world_done(&world);
 }
 
-static void put_file(const World *world, const char *name, const char *text) {
-        char path[256];
-        FILE *file;
-
-        (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
-        for (char *slash = strchr(path + strlen(world->folder) + 1, '/'); slash;
-             slash = strchr(slash + 1, '/')) {
-                *slash = '\0';
-                (void) mkdir(path, 0700);
-                *slash = '/';
-        }
-        file = fopen(path, "we");
-        assert_non_null(file);
-        assert_true(fputs(text, file) >= 0);
-        (void) fclose(file);
-}
-
 /* From a process to its cgroup's pressure; of a process that is no QEMU nothing is said. */
 static void test_pressure_files(void **state) {
         World world;
@@ -237,27 +220,27 @@ static void test_pressure_files(void **state) {
         world_init(&world);
         assert_int_equal(rootdir_new(world.folder, &root), 0);
         assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -ENOENT);
-        put_file(&world, "proc/pressure/memory",
-                 "some avg10=0.00 avg60=0.12 avg300=0.00 total=4711\n"
-                 "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n");
+        world_write(&world, "proc/pressure/memory",
+                    "some avg10=0.00 avg60=0.12 avg300=0.00 total=4711\n"
+                    "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n");
         assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), 0);
         assert_int_equal(some, 4711);
-        put_file(&world, "proc/pressure/memory", "full avg10=0.00 total=12\n");
+        world_write(&world, "proc/pressure/memory", "full avg10=0.00 total=12\n");
         assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -EBADMSG);
-        put_file(&world, "proc/pressure/memory", "some avg10=0.00 total=x\n");
+        world_write(&world, "proc/pressure/memory", "some avg10=0.00 total=x\n");
         assert_int_equal(host_pressure_read(root, "proc/pressure/memory", &some), -EBADMSG);
 
         assert_int_equal(host_cgroup_pressure_path(root, 77, path), -ENOENT);
-        put_file(&world, "proc/77/comm", "libvirtd\n");
-        put_file(&world, "proc/77/cgroup", "0::/machine.slice/vm-a.scope\n");
+        world_write(&world, "proc/77/comm", "libvirtd\n");
+        world_write(&world, "proc/77/cgroup", "0::/machine.slice/vm-a.scope\n");
         assert_int_equal(host_cgroup_pressure_path(root, 77, path), -EINVAL);
-        put_file(&world, "proc/77/comm", "qemu-system-x86\n");
+        world_write(&world, "proc/77/comm", "qemu-system-x86\n");
         assert_int_equal(host_cgroup_pressure_path(root, 77, path), 0);
         assert_string_equal(path, "sys/fs/cgroup/machine.slice/vm-a.scope/memory.pressure");
-        put_file(&world, "proc/77/cgroup", "5:memory:/old\n0::/new/here\n");
+        world_write(&world, "proc/77/cgroup", "5:memory:/old\n0::/new/here\n");
         assert_int_equal(host_cgroup_pressure_path(root, 77, path), 0);
         assert_string_equal(path, "sys/fs/cgroup/new/here/memory.pressure");
-        put_file(&world, "proc/77/cgroup", "5:memory:/old\n"); /* version 1 alone */
+        world_write(&world, "proc/77/cgroup", "5:memory:/old\n"); /* version 1 alone */
         assert_int_equal(host_cgroup_pressure_path(root, 77, path), -ENOENT);
         (void) rootdir_free(root);
         world_done(&world);

@@ -65,16 +65,6 @@ static void make_socket(const Fixture *f, const char *name) {
         (void) close(fd);
 }
 
-static void write_policy(const Fixture *f, const char *name, const char *text) {
-        _cleanup_fclose_ FILE *file = NULL;
-        char path[256];
-
-        (void) snprintf(path, sizeof(path), "%s/%s", f->policies, name);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        assert_true(fputs(text, file) >= 0);
-}
-
 static int compare_vms(const void *a, const void *b) {
         return strcmp(((const DiscoveredVm *) a)->name, ((const DiscoveredVm *) b)->name);
 }
@@ -325,10 +315,10 @@ static void test_watch(void **state) {
 
         make_socket(f, "a.qmp");
         assert_true(world_run(&f->world, sees_one, f, 2000));
-        write_policy(f, "a.conf", "[VM]\nMax=device\n");
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=device\n");
         assert_true(world_run(&f->world, is_controlled, f, 2000));
 
-        write_policy(f, "a.conf", "[VM]\nMax=wrong\n");
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=wrong\n");
         world_idle(&f->world, 60);
         assert_true(is_controlled(f));
 
@@ -400,7 +390,7 @@ static void test_slow_look(void **state) {
 static void test_bad_policy_at_the_start(void **state) {
         Fixture *f = *state;
 
-        write_policy(f, "a.conf", "[VM]\nMax=wrong\n");
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=wrong\n");
         assert_int_equal(begin(f), -EINVAL);
 }
 

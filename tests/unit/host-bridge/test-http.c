@@ -111,11 +111,9 @@ static bool all_have_ended(Fixture *f) {
         return ended;
 }
 
-/* One text is made for all, in many slices, and each gets the whole of it. */
-static void test_clients_wait(void **state) {
-        _cleanup_(http_freep) Http *http = NULL;
-        Fixture *f = *state;
-        char line[128];
+/* Up to the first slice of the text that all have asked for. */
+static Http *begin(Fixture *f) {
+        Http *http = NULL;
 
         assert_int_equal(http_new(f->world.event, &(HttpAddress){.family = AF_INET}, f->listener, &f->source,
                                   &f->resizes, &http),
@@ -123,6 +121,16 @@ static void test_clients_wait(void **state) {
         ask(f);
         while (f->n_read == 0)
                 assert_true(sd_event_run(f->world.event, UINT64_MAX) >= 0);
+        return http;
+}
+
+/* One text is made for all, in many slices, and each gets the whole of it. */
+static void test_clients_wait(void **state) {
+        _cleanup_(http_freep) Http *http = NULL;
+        Fixture *f = *state;
+        char line[128];
+
+        http = begin(f);
         assert_true(f->n_read < VMS); /* a slice of it, and nobody has an answer */
         assert_false(all_have_ended(f));
         assert_int_equal(f->clients[0].n, 0);
@@ -145,15 +153,8 @@ static void test_clients_wait(void **state) {
 /* The end of the bridge is that of who waits. */
 static void test_end_while_they_wait(void **state) {
         Fixture *f = *state;
-        Http *http = NULL;
 
-        assert_int_equal(http_new(f->world.event, &(HttpAddress){.family = AF_INET}, f->listener, &f->source,
-                                  &f->resizes, &http),
-                         0);
-        ask(f);
-        while (f->n_read == 0)
-                assert_true(sd_event_run(f->world.event, UINT64_MAX) >= 0);
-        http = http_free(http);
+        (void) http_free(begin(f));
         assert_true(all_have_ended(f));
         assert_true(strncmp(f->clients[0].text, "HTTP/1.1 200", 12) != 0);
 }

@@ -73,16 +73,6 @@ static int teardown(void **state) {
         return 0;
 }
 
-static void write_policy(const Fixture *f, const char *name, const char *text) {
-        _cleanup_fclose_ FILE *file = NULL;
-        char path[256];
-
-        (void) snprintf(path, sizeof(path), "%s/%s", f->policies, name);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        assert_true(fputs(text, file) >= 0);
-}
-
 static void count_complaints(int level, const char *text, void *userdata) {
         Fixture *f = userdata;
 
@@ -134,7 +124,7 @@ static void test_policy_files(void **state) {
                 int r;
 
                 f->n_errors = 0;
-                write_policy(f, "a.conf", cases[i].text);
+                world_write(&f->world, "vm.d/a.conf", cases[i].text);
                 r = vm_config_load(f->root, path, &config, count_complaints, f);
                 if (r != cases[i].r || (r < 0) != (f->n_errors > 0) ||
                     config.policy.mode != cases[i].policy.mode ||
@@ -152,12 +142,12 @@ static void test_policy_folder(void **state) {
         VmConfig *configs = NULL;
         size_t n;
 
-        write_policy(f, "b.conf", "[VM]\nMax=device\n");
-        write_policy(f, "a.conf", "[VM]\nMax=1G\n");
-        write_policy(f, "bad.conf", "[VM]\nMax=no\n");
-        write_policy(f, "no name.conf", "[VM]\n");
-        write_policy(f, "README", "");
-        write_policy(f, ".hidden.conf", "[VM]\nMax=no\n");
+        world_write(&f->world, "vm.d/b.conf", "[VM]\nMax=device\n");
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=1G\n");
+        world_write(&f->world, "vm.d/bad.conf", "[VM]\nMax=no\n");
+        world_write(&f->world, "vm.d/no name.conf", "[VM]\n");
+        world_write(&f->world, "vm.d/README", "");
+        world_write(&f->world, "vm.d/.hidden.conf", "[VM]\nMax=no\n");
         assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, count_complaints, f),
                          -EINVAL);
         assert_int_equal(n, 2);
@@ -198,8 +188,8 @@ static void test_refused_policies(void **state) {
                 char said[1024] = "";
                 size_t n;
 
-                write_policy(f, "a.conf", cases[i].a);
-                write_policy(f, "b.conf", cases[i].b);
+                world_write(&f->world, "vm.d/a.conf", cases[i].a);
+                world_write(&f->world, "vm.d/b.conf", cases[i].b);
                 assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint,
                                                        said),
                                  -EINVAL);
@@ -215,7 +205,7 @@ static void test_refused_places(void **state) {
         char path[256], said[1024] = "";
         size_t n;
 
-        write_policy(f, "a.conf", "[VM]\nMax=1G\n");
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=1G\n");
         (void) snprintf(path, sizeof(path), "%s/a.conf", f->policies);
         assert_int_equal(chmod(path, 0646), 0);
         assert_int_equal(vm_config_load_folder(f->root, f->policies, &configs, &n, keep_complaint, said),

@@ -3,11 +3,13 @@
 #include "world.h"
 
 #include <ftw.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 
 void world_init(World *world) {
@@ -33,11 +35,25 @@ const char *world_path(const World *world, const char *name) {
         return path;
 }
 
-uint64_t world_now(void) {
-        struct timespec ts;
+void world_write(const World *world, const char *name, const char *text) {
+        char path[256];
+        FILE *file;
 
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+        (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
+        for (char *slash = strchr(path + strlen(world->folder) + 1, '/'); slash;
+             slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void) mkdir(path, 0700);
+                *slash = '/';
+        }
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        (void) fclose(file);
+}
+
+uint64_t world_now(void) {
+        return clock_monotonic_usec();
 }
 
 bool world_run(World *world, bool (*condition)(void *userdata), void *userdata, unsigned timeout_ms) {

@@ -33,6 +33,9 @@ const char *world_path(const World *world, const char *name);
 /* Runs the loop until condition(userdata), at most for timeout_ms. Returns the condition's last value. */
 bool world_run(World *world, bool (*condition)(void *userdata), void *userdata, unsigned timeout_ms);
 
+/* Puts a file there, and the folders that it is in. */
+void world_write(const World *world, const char *name, const char *text);
+
 /* Runs the loop for so long, and until all that has come is served. */
 void world_idle(World *world, unsigned ms);
 
