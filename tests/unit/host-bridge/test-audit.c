@@ -11,10 +11,10 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "host-bridge/surfaces/audit-store.h"
@@ -31,17 +31,10 @@ typedef struct Fixture {
         size_t n_found;
 } Fixture;
 
-static uint64_t now_usec(clockid_t clock) {
-        struct timespec ts;
-
-        (void) clock_gettime(clock, &ts);
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
-}
-
 static Decision make(uint64_t id, const char *vm, DecisionResult result) {
         Decision decision = {
                 .id = id,
-                .realtime_usec = now_usec(CLOCK_REALTIME),
+                .realtime_usec = clock_realtime_usec(),
                 .kind = DECISION_SHRINK,
                 .rule = RULE_SHRINK_IDLE,
                 .actuator = ACTUATOR_VIRTIO_MEM,
@@ -408,9 +401,9 @@ static void test_a_put_never_waits(void **state) {
         other = open_other(f);
         assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
         for (uint64_t id = 1; id <= 1000; id++) {
-                begun_usec = now_usec(CLOCK_MONOTONIC);
+                begun_usec = clock_monotonic_usec();
                 put(f, id, "a", RESULT_DONE);
-                longest_usec = u64_max(longest_usec, now_usec(CLOCK_MONOTONIC) - begun_usec);
+                longest_usec = u64_max(longest_usec, clock_monotonic_usec() - begun_usec);
         }
         assert_true(longest_usec < 500 * USEC_PER_MSEC); /* the lock is waited for 2 s */
         assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
