@@ -6,12 +6,13 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "host-bridge/arbitration.h"
 
-/* Some microseconds each: a slice of half a millisecond is over long before, on any machine. */
-#define VMS   20000U
-#define TURNS 3U
+#define VMS       1000U
+#define TURNS     3U
+#define LOOK_USEC 200U /* from one look at the clock to the next at least: a slice has few VMs on the quickest machine too */
 
 typedef struct Fixture {
         World world;
@@ -24,6 +25,19 @@ typedef struct Fixture {
         unsigned n_walks, n_turns;
         sd_event_source *other; /* what else there is to do */
 } Fixture;
+
+static bool looks_take_time;
+static uint64_t gone_usec;
+
+uint64_t __real_clock_monotonic_usec(void);
+uint64_t __wrap_clock_monotonic_usec(void);
+
+/* Linked in the place of the real one (--wrap). */
+uint64_t __wrap_clock_monotonic_usec(void) {
+        if (looks_take_time)
+                gone_usec += LOOK_USEC;
+        return __real_clock_monotonic_usec() + gone_usec;
+}
 
 static Vmm *hand_free(Vmm *hand) {
         return NULL;
@@ -99,6 +113,8 @@ static int setup(void **state) {
         assert_true(sd_event_add_defer(f->world.event, &f->other, on_other, f) >= 0);
         while (f->n < VMS)
                 add_vm(f);
+        gone_usec = 0;
+        looks_take_time = true;
         *state = f;
         return 0;
 }
@@ -106,6 +122,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Fixture *f = *state;
 
+        looks_take_time = false;
         (void) arbitration_free(f->arbitration);
         while (f->n > 0)
                 (void) vm_free(f->vms[--f->n]);
