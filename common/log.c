@@ -15,6 +15,7 @@
 #include "common/log.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -69,6 +70,16 @@ static void buffer_add_clean(Buffer *buffer, const char *text, size_t max) {
         }
 }
 
+#define NUMBER_SIZE 24U
+
+/* The field's value, in text where it is a number. */
+static const char *field_value(const LogField *field, char text[static NUMBER_SIZE]) {
+        if (field->value)
+                return field->value;
+        (void) snprintf(text, NUMBER_SIZE, "%" PRId64, field->number);
+        return text;
+}
+
 /* NAME=value with a newline behind: the text form of the journal's native protocol. */
 static void buffer_add_field(Buffer *buffer, const char *name, const char *value, size_t max) {
         buffer_add_string(buffer, name);
@@ -105,7 +116,7 @@ static int line_to_journal(const Line *line, int fd) {
                 .sun_family = AF_UNIX,
                 .sun_path = "/run/systemd/journal/socket",
         };
-        char data[LOG_JOURNAL_MAX], number[16];
+        char data[LOG_JOURNAL_MAX], number[NUMBER_SIZE];
         Buffer buffer = {.data = data, .size = sizeof(data)};
 
         (void) snprintf(number, sizeof(number), "%d", line->level);
@@ -119,7 +130,8 @@ static int line_to_journal(const Line *line, int fd) {
         if (line->message_id)
                 buffer_add_field(&buffer, "MESSAGE_ID", line->message_id, 32);
         for (size_t i = 0; i < line->n_fields; i++)
-                buffer_add_field(&buffer, line->fields[i].name, line->fields[i].value, LOG_VALUE_MAX);
+                buffer_add_field(&buffer, line->fields[i].name, field_value(&line->fields[i], number),
+                                 LOG_VALUE_MAX);
 
         /* Addressed anew each time, so that a journald that comes back is found. */
         if (sendto(fd, data, buffer.length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *) &address,
@@ -129,7 +141,7 @@ static int line_to_journal(const Line *line, int fd) {
 }
 
 static int line_to_stderr(const Line *line) {
-        char data[LOG_STDERR_MAX];
+        char data[LOG_STDERR_MAX], number[NUMBER_SIZE];
         Buffer buffer = {.data = data, .size = sizeof(data) - 1};
         struct pollfd poll_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
         int r;
@@ -146,7 +158,7 @@ static int line_to_stderr(const Line *line) {
         buffer_add_string(&buffer, ": ");
         buffer_add_clean(&buffer, line->message, SIZE_MAX);
         for (size_t i = 0; i < line->n_fields; i++)
-                buffer_add_word(&buffer, line->fields[i].name, line->fields[i].value);
+                buffer_add_word(&buffer, line->fields[i].name, field_value(&line->fields[i], number));
         data[buffer.length++] = '\n';
 
         if (write(STDERR_FILENO, data, buffer.length) < 0)
@@ -211,8 +223,8 @@ int log_line(int level, int error, const char *format, ...) {
         return error;
 }
 
-void log_event(int level, const char *message_id, const LogField *fields, size_t n_fields, const char *format,
-               ...) {
+void log_event_errno(int level, int error, const char *message_id, const LogField *fields, size_t n_fields,
+                     const char *format, ...) {
         char text[LOG_MESSAGE_MAX];
         va_list args;
 
@@ -226,6 +238,7 @@ void log_event(int level, const char *message_id, const LogField *fields, size_t
         log_vline(
                 &(const Line){
                         .level = level,
+                        .error = abs(error),
                         .message_id = message_id,
                         .fields = fields,
                         .n_fields = MIN_OF(n_fields, (size_t) LOG_FIELDS_MAX),

@@ -19,10 +19,11 @@ typedef enum LogTarget {
         LOG_TARGET_STDERR,
 } LogTarget;
 
-/* One journal field. name is A-Z, 0-9 and _, as sd_journal_send(3) demands. */
+/* One journal field. name is A-Z, 0-9 and _, as sd_journal_send(3) demands; without a value it is the number. */
 typedef struct LogField {
         const char *name;
         const char *value;
+        int64_t number;
 } LogField;
 
 /* To be called once, from main. max_level: LOG_ERR .. LOG_DEBUG; lines above it are dropped. */
@@ -45,10 +46,14 @@ int log_line(int level, int error, const char *format, ...) _printf_(3, 4);
 /*
  * Writes one line with fields: message_id is the 128-bit id of the kind of event as 32 hex digits
  * (packaging/memtide.catalog explains each), fields are borrowed for the call, at most 24 are used.
- * On stderr the fields follow the message as NAME=value.
+ * On stderr the fields follow the message as NAME=value. error is as above.
  */
-void log_event(int level, const char *message_id, const LogField *fields, size_t n_fields, const char *format,
-               ...) _printf_(5, 6);
+void log_event_errno(int level, int error, const char *message_id, const LogField *fields, size_t n_fields,
+                     const char *format, ...) _printf_(6, 7);
+#define log_event(level, ...) log_event_errno(level, 0, __VA_ARGS__)
+
+/* The two arguments for fields that are written out: LOG_FIELDS({"NAME", text}, {"NAME", .number = 5}). */
+#define LOG_FIELDS(...) (const LogField[]){__VA_ARGS__}, ELEMENTSOF(((const LogField[]){__VA_ARGS__}))
 
 #define log_error(...)   ((void) log_line(LOG_ERR, 0, __VA_ARGS__))
 #define log_warning(...) ((void) log_line(LOG_WARNING, 0, __VA_ARGS__))

@@ -104,39 +104,33 @@ static const char *inputs_text(const Decision *decision, char *buffer, size_t si
         return buffer;
 }
 
-static size_t log_fields(const Decision *decision, char (*values)[24], LogField *ret) {
-        const struct {
-                const char *name;
-                uint64_t value;
-        } numbers[] = {
-                {"DECISION_ID", decision->id},
-                {"WANTED_BYTES", decision->wanted_bytes},
-                {"REQUESTED_BYTES", decision->requested_bytes},
-                {"OLD_BYTES", decision->inputs.size_bytes},
-                {"AVAILABLE_BYTES", decision->inputs.available_bytes},
-        };
-        size_t n = 0;
+#define LOG_FIELDS_OF_DECISION 12U
 
-        ret[n++] = (LogField){"VM_NAME", decision->vm};
-        ret[n++] = (LogField){"RULE", decision_rule_to_string(decision->rule)};
-        ret[n++] = (LogField){"CAUSE", cause_to_string(decision->inputs.cause)};
-        ret[n++] = (LogField){"URGENCY", urgency_to_string(decision->inputs.urgency)};
-        ret[n++] = (LogField){"ACTUATOR", actuator_to_string(decision->actuator)};
-        ret[n++] = (LogField){"RESULT", decision_result_to_string(decision->result)};
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                (void) snprintf(values[i], sizeof(values[i]), "%" PRIu64, numbers[i].value);
-                ret[n++] = (LogField){numbers[i].name, values[i]};
-        }
-        (void) snprintf(values[ELEMENTSOF(numbers)], sizeof(values[0]), "%" PRId64,
-                        decision->confirmed_bytes);
-        ret[n++] = (LogField){"CONFIRMED_BYTES", values[ELEMENTSOF(numbers)]};
-        return n;
+static size_t log_fields(const Decision *decision, LogField ret[static LOG_FIELDS_OF_DECISION]) {
+        const LogField fields[] = {
+                {"VM_NAME", decision->vm},
+                {"RULE", decision_rule_to_string(decision->rule)},
+                {"CAUSE", cause_to_string(decision->inputs.cause)},
+                {"URGENCY", urgency_to_string(decision->inputs.urgency)},
+                {"ACTUATOR", actuator_to_string(decision->actuator)},
+                {"RESULT", decision_result_to_string(decision->result)},
+                {"DECISION_ID", .number = (int64_t) decision->id},
+                {"WANTED_BYTES", .number = (int64_t) decision->wanted_bytes},
+                {"REQUESTED_BYTES", .number = (int64_t) decision->requested_bytes},
+                {"OLD_BYTES", .number = (int64_t) decision->inputs.size_bytes},
+                {"AVAILABLE_BYTES", .number = (int64_t) decision->inputs.available_bytes},
+                {"CONFIRMED_BYTES", .number = decision->confirmed_bytes},
+        };
+
+        static_assert(ELEMENTSOF(fields) == LOG_FIELDS_OF_DECISION, "the caller's array");
+        memcpy(ret, fields, sizeof(fields));
+        return ELEMENTSOF(fields);
 }
 
 static void log_made(const Decision *decision) {
-        LogField fields[16];
-        char values[8][24], inputs[256], wanted[FORMAT_SIZE_MAX];
-        size_t n = log_fields(decision, values, fields);
+        LogField fields[LOG_FIELDS_OF_DECISION];
+        char inputs[256], wanted[FORMAT_SIZE_MAX];
+        size_t n = log_fields(decision, fields);
         bool denied = decision->kind == DECISION_DENY;
 
         log_event(LOG_NOTICE, denied ? MESSAGE_ID_DENIED : MESSAGE_ID_DECIDED, fields, n,
@@ -146,9 +140,9 @@ static void log_made(const Decision *decision) {
 }
 
 static void log_closed(const Decision *decision) {
-        LogField fields[16];
-        char values[8][24], confirmed[FORMAT_SIZE_MAX], wanted[FORMAT_SIZE_MAX], took[FORMAT_TIMESPAN_MAX];
-        size_t n = log_fields(decision, values, fields);
+        LogField fields[LOG_FIELDS_OF_DECISION];
+        char confirmed[FORMAT_SIZE_MAX], wanted[FORMAT_SIZE_MAX], took[FORMAT_TIMESPAN_MAX];
+        size_t n = log_fields(decision, fields);
         int64_t delta = decision->confirmed_bytes;
         bool whole = decision->result == RESULT_DONE;
 

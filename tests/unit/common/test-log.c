@@ -113,15 +113,16 @@ static void test_levels(void **state) {
 }
 
 static void test_fields_and_hostile_text(void **state) {
-        const LogField fields[] = {{"GUEST", "a b"},
-                                   {"REASON", "predict"},
-                                   {"EMPTY", ""},
-                                   {"EVIL", "x\n\033[2Jy"}};
+        const LogField fields[] = {
+                {"GUEST", "a b"},        {"REASON", "predict"},         {"EMPTY", ""},
+                {"EVIL", "x\n\033[2Jy"}, {"LOST", .number = INT64_MIN},
+        };
 
         log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", fields, ELEMENTSOF(fields), "grown\nby %u",
                   5U);
         assert_string_equal(output(),
-                            "test-log: grown?by 5 GUEST=\"a b\" REASON=predict EMPTY=\"\" EVIL=x??[2Jy\n");
+                            "test-log: grown?by 5 GUEST=\"a b\" REASON=predict EMPTY=\"\" EVIL=x??[2Jy "
+                            "LOST=-9223372036854775808\n");
 }
 
 static void test_bounds(void **state) {
@@ -252,7 +253,6 @@ static void log_setup_with_stream(ino_t offset) {
 
 /* Runs in a child, where cmocka is not at hand. Returns the exit status; 77: not possible here. */
 static int journal_child(void) {
-        const LogField field = {"GUEST", "web\n1"};
         const char *text;
         int fd = journal_listen();
 
@@ -265,9 +265,11 @@ static int journal_child(void) {
                 return 3;
 
         log_setup_with_stream(0);
-        log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", &field, 1, "grown by %d", 5);
-        if (strcmp(journal_receive(fd), "PRIORITY=5\nSYSLOG_IDENTIFIER=test-log\nMESSAGE=grown by 5\n"
-                                        "MESSAGE_ID=0123456789abcdef0123456789abcdef\nGUEST=web?1\n") != 0)
+        log_event_errno(LOG_NOTICE, -EIO, "0123456789abcdef0123456789abcdef",
+                        LOG_FIELDS({"GUEST", "web\n1"}, {"BYTES", .number = 5}), "grown by %d: %m", 5);
+        if (strcmp(journal_receive(fd),
+                   "PRIORITY=5\nSYSLOG_IDENTIFIER=test-log\nMESSAGE=grown by 5: Input/output error\nERRNO=5\n"
+                   "MESSAGE_ID=0123456789abcdef0123456789abcdef\nGUEST=web?1\nBYTES=5\n") != 0)
                 return 4;
         (void) log_error_errno(-ENOENT, "no: %m");
         text = journal_receive(fd);

@@ -10,9 +10,10 @@
 #include "common/units.h"
 #include "host-bridge/arbitration.h"
 
-#define VMS       1000U
-#define TURNS     3U
-#define LOOK_USEC 200U /* from one look at the clock to the next at least: a slice has few VMs on the quickest machine too */
+#define VMS   1000U
+#define TURNS 3U
+#define LOOK_USEC                                                                                            \
+        200U /* from one look at the clock to the next at least: a slice has few VMs on the quickest machine too */
 
 typedef struct Fixture {
         World world;
