@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/messages.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -149,8 +150,11 @@ static void agent_on_opened(const MessageWelcome *welcome, void *userdata) {
         agent->report_interval_usec =
                 u64_min(welcome->report_interval_usec, agent->config.report_interval_usec);
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
-                log_info("Session %" PRIu32 " with memtide-bridge %s", welcome->session,
-                         welcome->bridge_version);
+                log_event(LOG_INFO, MESSAGE_ID_SESSION_OPEN,
+                          LOG_FIELDS({"SESSION", .number = welcome->session},
+                                     {"BRIDGE_VERSION", welcome->bridge_version}),
+                          "Session %" PRIu32 " with memtide-bridge %s", welcome->session,
+                          welcome->bridge_version);
         (void) sd_notify(false, "STATUS=Reporting to the host");
 
         agent_tell_session(agent, welcome);
@@ -168,7 +172,7 @@ static void agent_on_closed(void *userdata) {
         agent->welcome_interval_usec = 0;
         agent->report_interval_usec = agent->config.report_interval_usec;
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
-                log_info("The session is over");
+                log_event(LOG_INFO, MESSAGE_ID_SESSION_OVER, NULL, 0, "The session is over");
         (void) sd_notify(false, "STATUS=Waiting for the host");
 }
 

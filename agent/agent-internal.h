@@ -117,8 +117,9 @@ void agent_tell_urgency(Agent *agent);
 void agent_tell_grow_notice(Agent *agent, const MessageGrowNotice *notice); /* before its watch is opened */
 void agent_tell_grown(Agent *agent);
 void agent_tell_shrink(Agent *agent, const MessageShrinkRequest *request); /* after it was looked at */
-void agent_tell_said(Agent *agent, const Message *message);                /* to the host */
-void agent_tell_session(Agent *agent, const MessageWelcome *welcome);      /* NULL: it is over */
+void agent_tell_block_failed(Agent *agent, const BlockFate *fate);
+void agent_tell_said(Agent *agent, const Message *message);           /* to the host */
+void agent_tell_session(Agent *agent, const MessageWelcome *welcome); /* NULL: it is over */
 
 extern const SessionHandlers agent_session_handlers;
 extern const ShrinkerHandlers agent_shrinker_handlers;

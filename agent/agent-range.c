@@ -12,12 +12,16 @@
 
 #include <inttypes.h>
 
+#include "agent/messages.h"
 #include "common/log.h"
 #include "common/units.h"
 
 static void agent_refuse_range(Agent *agent, uint64_t id, RefusalReason reason) {
         if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
-                log_info("Range %" PRIu64 " refused: %s", id, refusal_reason_to_string(reason));
+                log_event(LOG_INFO, MESSAGE_ID_RANGE_REFUSED,
+                          LOG_FIELDS({"RANGE_ID", .number = (int64_t) id},
+                                     {"REASON", refusal_reason_to_string(reason)}),
+                          "Range %" PRIu64 " refused: %s", id, refusal_reason_to_string(reason));
         agent_answer(agent, &(MessageCommandResult){.id = id, .outcome = COMMAND_REFUSED, .reason = reason});
 }
 
@@ -74,19 +78,28 @@ static void agent_bring_back(Agent *agent, const BlockRangeCommand *command) {
                 block_service_start_range(agent->blocks, &range);
 }
 
-void agent_on_range(const BlockRangeResult *result, void *userdata) {
-        Agent *agent = userdata;
+static void log_range(const BlockRangeResult *result) {
         const BlockRangeCommand *command = &result->command;
         const char *what = command->back ? "online" : "offline";
-        bool orphaned = agent->range_orphaned;
+        const LogField id = {"RANGE_ID", .number = (int64_t) command->id}, wanted = {"WANTED", what},
+                       bytes = {"BYTES", .number = (int64_t) result->bytes};
 
         if (result->error > 0)
-                (void) log_line(LOG_NOTICE, -result->error,
+                log_event_errno(LOG_NOTICE, -result->error, MESSAGE_ID_RANGE_FAILED,
+                                LOG_FIELDS(id, wanted, bytes),
                                 "Range %" PRIu64 " is not %s, and as it was but for %" PRIu64 " MiB: %m",
                                 command->id, what, command->back ? 0 : result->bytes / MIB);
         else
-                log_info("Range %" PRIu64 " is %s: %" PRIu64 " MiB", command->id, what, result->bytes / MIB);
+                log_event(LOG_INFO, MESSAGE_ID_RANGE_DONE, LOG_FIELDS(id, wanted, bytes),
+                          "Range %" PRIu64 " is %s: %" PRIu64 " MiB", command->id, what, result->bytes / MIB);
+}
 
+void agent_on_range(const BlockRangeResult *result, void *userdata) {
+        Agent *agent = userdata;
+        const BlockRangeCommand *command = &result->command;
+        bool orphaned = agent->range_orphaned;
+
+        log_range(result);
         agent_sample(agent); /* what was taken is confirmed before the command is */
         if (!command->back && result->error > 0) {
                 /* Else the host would see a shrink in flight until the watch over it lapses, 6 s later. */

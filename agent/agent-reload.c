@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/messages.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -62,13 +63,14 @@ void agent_reload(Agent *agent) {
 
         r = agent_config_load(agent->root, agent->options->config_path, &config, origins);
         if (r < 0) {
-                log_error_errno(r, "The new configuration has errors, the running one is kept: %m");
+                log_event_errno(LOG_ERR, r, MESSAGE_ID_RELOAD_REFUSED, NULL, 0,
+                                "The new configuration has errors, the running one is kept: %m");
                 return;
         }
         config.uevents = agent->config.uevents;
         config.uevent_buffer_bytes = agent->config.uevent_buffer_bytes;
         agent_apply(agent, &config);
-        log_info("The configuration was read again");
+        log_event(LOG_INFO, MESSAGE_ID_RELOADED, NULL, 0, "The configuration was read again");
         agent->report_promised_usec = 0; /* a report by the new one at once */
         agent_wake(agent);
 }

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "agent/messages.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -176,9 +177,14 @@ static void agent_watch_growth(Agent *agent) {
 static void agent_on_veto(uint64_t id, const ShrinkPlan *plan, void *userdata) {
         Agent *agent = userdata;
 
-        log_notice("Shrink %" PRIu64 " vetoed: %s of %" PRIu64 " in %" PRIu64 " ms", id,
-                   shrink_evidence_to_string(plan->evidence), plan->evidence_amount,
-                   plan->latency_usec / USEC_PER_MSEC);
+        log_event(LOG_NOTICE, MESSAGE_ID_SHRINK_VETOED,
+                  LOG_FIELDS({"SHRINK_ID", .number = (int64_t) id},
+                             {"EVIDENCE", shrink_evidence_to_string(plan->evidence)},
+                             {"AMOUNT", .number = (int64_t) plan->evidence_amount},
+                             {"LATENCY_USEC", .number = (int64_t) plan->latency_usec}),
+                  "Shrink %" PRIu64 " vetoed: %s of %" PRIu64 " in %" PRIu64 " ms", id,
+                  shrink_evidence_to_string(plan->evidence), plan->evidence_amount,
+                  plan->latency_usec / USEC_PER_MSEC);
         agent_stop_range(agent, false);
         agent_alarm(agent, id);
         agent_tell(agent, HISTORY_VETO, 0, id, "");
@@ -191,9 +197,13 @@ static void agent_on_probed(const ShrinkPlan *plan, void *userdata) {
         agent_trace(TRACE_LEARN, NULL, plan, agent);
         demand_learn_probe(&agent->demand_state, plan->freed_bytes, plan->back_bytes);
         if (plan->back_bytes > 0 && log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
-                log_info("Of %" PRIu64 " MiB reclaimed for the host, %" PRIu64
-                         " MiB were needed: no more for %" PRIu64 " s",
-                         plan->freed_bytes / MIB, plan->back_bytes / MIB, plan->hold_usec / USEC_PER_SEC);
+                log_event(LOG_INFO, MESSAGE_ID_NEEDED_BACK,
+                          LOG_FIELDS({"FREED_BYTES", .number = (int64_t) plan->freed_bytes},
+                                     {"BACK_BYTES", .number = (int64_t) plan->back_bytes},
+                                     {"HOLD_USEC", .number = (int64_t) plan->hold_usec}),
+                          "Of %" PRIu64 " MiB reclaimed for the host, %" PRIu64
+                          " MiB were needed: no more for %" PRIu64 " s",
+                          plan->freed_bytes / MIB, plan->back_bytes / MIB, plan->hold_usec / USEC_PER_SEC);
 }
 
 static void agent_on_reclaimed(void *userdata) {

@@ -11,8 +11,10 @@
 #include "agent/agent-internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
+#include "agent/messages.h"
 #include "common/bus-agent.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -72,6 +74,13 @@ void agent_tell_grown(Agent *agent) {
                 return;
         agent->grown_told = true;
         agent_tell(agent, HISTORY_GROWN, bytes, grow->id, "");
+        if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                log_event(LOG_INFO, MESSAGE_ID_GROWN,
+                          LOG_FIELDS({"GROW_ID", .number = (int64_t) grow->id},
+                                     {"BYTES", .number = (int64_t) bytes},
+                                     {"PROMISED_BYTES", .number = (int64_t) grow->bytes},
+                                     {"TOTAL_BYTES", .number = (int64_t) agent->snapshot.total_bytes}),
+                          "Grown by %" PRIu64 " of %" PRIu64 " MiB", bytes / MIB, grow->bytes / MIB);
         if (agent->bus)
                 bus_grown(agent->bus, bytes, grow->id);
 }
@@ -98,8 +107,33 @@ void agent_tell_shrink(Agent *agent, const MessageShrinkRequest *request) {
                                                 : UINT64_MAX,
         };
         agent_tell(agent, HISTORY_SHRINK_PREPARE, bytes, request->id, "");
+        if (log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                log_event(LOG_INFO, MESSAGE_ID_SHRINK_BEGUN,
+                          LOG_FIELDS({"SHRINK_ID", .number = (int64_t) request->id},
+                                     {"WANTED_BYTES", .number = (int64_t) bytes}),
+                          "Shrink %" PRIu64 ": the host takes %" PRIu64 " MiB", request->id, bytes / MIB);
         if (agent->bus)
                 bus_shrink_prepare(agent->bus, bytes, request->id);
+}
+
+static void tell_shrunk(Agent *agent, uint64_t id, uint64_t bytes) {
+        agent_tell(agent, HISTORY_SHRUNK, bytes, id, "");
+        log_event(LOG_DEBUG, MESSAGE_ID_SHRUNK,
+                  LOG_FIELDS({"SHRINK_ID", .number = (int64_t) id}, {"BYTES", .number = (int64_t) bytes},
+                             {"TOTAL_BYTES", .number = (int64_t) agent->snapshot.total_bytes}),
+                  "Shrink %" PRIu64 ": %" PRIu64 " MiB have gone", id, bytes / MIB);
+}
+
+void agent_tell_block_failed(Agent *agent, const BlockFate *fate) {
+        agent_tell(agent, HISTORY_BLOCK_FAILED, fate->bytes, fate->block, "");
+        if (!log_limit_allows(&agent->log_limit, agent->snapshot.now_usec, NULL))
+                return;
+        log_event_errno(LOG_WARNING, fate->error, MESSAGE_ID_BLOCK_FAILED,
+                        LOG_FIELDS({"BLOCK", .number = (int64_t) fate->block},
+                                   {"KIND", block_kind_to_string(fate->kind)},
+                                   {"BYTES", .number = (int64_t) fate->bytes}),
+                        "Memory block %" PRIu64 " of %" PRIu64 " MiB could not be put online: %m",
+                        fate->block, fate->bytes / MIB);
 }
 
 void agent_tell_said(Agent *agent, const Message *message) {
@@ -107,9 +141,8 @@ void agent_tell_said(Agent *agent, const Message *message) {
                 agent_tell(agent, HISTORY_SHRINK_REFUSED, 0, message->shrink_offer.id,
                            refusal_reason_to_string(message->shrink_offer.reason));
         if (message->type == MESSAGE_RESIZE_CONFIRM && message->resize_confirm.delta_bytes < 0)
-                agent_tell(agent, HISTORY_SHRUNK,
-                           UINT64_C(0) - (uint64_t) message->resize_confirm.delta_bytes,
-                           message->resize_confirm.id, "");
+                tell_shrunk(agent, message->resize_confirm.id,
+                            UINT64_C(0) - (uint64_t) message->resize_confirm.delta_bytes);
 }
 
 void agent_tell_session(Agent *agent, const MessageWelcome *welcome) {

@@ -11,10 +11,12 @@
 #include "agent/agent.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
 #include "agent/agent-internal.h"
+#include "agent/messages.h"
 #include "agent/survival.h"
 #include "common/forget.h"
 #include "common/log.h"
@@ -22,7 +24,9 @@
 
 static void agent_miss(Agent *agent, Facility facility, int error) {
         if (identity_miss(&agent->identity, facility, -error))
-                (void) log_line(LOG_WARNING, error, "Working without %s: %m", facility_to_string(facility));
+                log_event_errno(LOG_WARNING, error, MESSAGE_ID_MISSING,
+                                LOG_FIELDS({"FACILITY", facility_to_string(facility)}),
+                                "Working without %s: %m", facility_to_string(facility));
 }
 
 static void agent_on_psi(PsiTrigger *trigger, int error, void *userdata) {
@@ -54,7 +58,7 @@ static void agent_on_block(const BlockFate *fate, void *userdata) {
         };
 
         if (fate->action == BLOCK_FAILED)
-                agent_tell(agent, HISTORY_BLOCK_FAILED, fate->bytes, fate->block, "");
+                agent_tell_block_failed(agent, fate);
         if (!agent->channel) /* at the very start, before anybody could be told */
                 return;
         (void) sd_event_now(agent->event, CLOCK_MONOTONIC, &message.monotonic_usec);
@@ -240,6 +244,12 @@ int agent_run(Agent *agent) {
                         return r;
                 log_info("There is no port to the host yet: waiting for it");
         }
+        log_event(LOG_INFO, MESSAGE_ID_STARTED,
+                  LOG_FIELDS({"VERSION", MEMTIDE_VERSION},
+                             {"TOTAL_BYTES", .number = (int64_t) agent->snapshot.total_bytes},
+                             {"KERNEL_RELEASE", agent->identity.kernel_release}),
+                  "Version " MEMTIDE_VERSION " looks after %" PRIu64 " MiB",
+                  agent->snapshot.total_bytes / MIB);
 
         if (agent->blocks) /* not on a machine that has no port: it is left as it was */
                 block_service_start(agent->blocks);

@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/blocks/kernel-onliner.h"
 #include "agent/doctor.h"
+#include "agent/messages.h"
 #include "agent/replay.h"
 #include "agent/survival.h"
 #include "common/log.h"
@@ -22,16 +23,18 @@ enum {
 
 static void explain_missing_port(const char *path) {
         if (path) {
-                log_notice("There is no port to the host at %s", path);
+                log_event(LOG_NOTICE, MESSAGE_ID_INERT, LOG_FIELDS({"PORT", path}),
+                          "There is no port to the host at %s", path);
                 return;
         }
-        log_notice("There is no virtio-serial port " MESSAGE_PORT_NAME " on this machine: nothing to do. "
-                   "To give it one, add to the libvirt domain: "
-                   "<channel type='unix'><target type='virtio' name='" MESSAGE_PORT_NAME "'/></channel>"
-                   " or to QEMU's command line: -device virtio-serial-pci "
-                   "-chardev socket,path=/run/memtide/vms/NAME.channel,server=on,wait=off,id=memtide "
-                   "-device virtserialport,chardev=memtide,name=" MESSAGE_PORT_NAME
-                   " (or start with --wait-for-port)");
+        log_event(LOG_NOTICE, MESSAGE_ID_INERT, LOG_FIELDS({"PORT", MESSAGE_PORT_NAME}),
+                  "There is no virtio-serial port " MESSAGE_PORT_NAME " on this machine: nothing to do. "
+                  "To give it one, add to the libvirt domain: "
+                  "<channel type='unix'><target type='virtio' name='" MESSAGE_PORT_NAME "'/></channel>"
+                  " or to QEMU's command line: -device virtio-serial-pci "
+                  "-chardev socket,path=/run/memtide/vms/NAME.channel,server=on,wait=off,id=memtide "
+                  "-device virtserialport,chardev=memtide,name=" MESSAGE_PORT_NAME
+                  " (or start with --wait-for-port)");
 }
 
 static int serve(const RootDir *root, const AgentConfig *config, const AgentOptions *options) {

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "agent/messages.h"
 #include "agent/reclaim.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -35,6 +36,25 @@ struct Shrinker {
         LogLimit log_limit; /* of refusals: a host may ask as often as it likes */
 };
 
+static void shrinker_log_offer(const ShrinkAsk *ask, const ShrinkPlan *plan, uint64_t reclaimed_bytes) {
+        const LogField id = {"SHRINK_ID", .number = (int64_t) ask->id}, step = {"STEP", .number = ask->step};
+
+        if (plan->verdict == SHRINK_OFFERED)
+                log_event(LOG_DEBUG, MESSAGE_ID_SHRINK_OFFERED,
+                          LOG_FIELDS(id, step, {"OFFERED_BYTES", .number = (int64_t) plan->offered_bytes},
+                                     {"RECLAIMED_BYTES", .number = (int64_t) reclaimed_bytes}),
+                          "Shrink %" PRIu64 " step %u: offered %" PRIu64 " bytes, %" PRIu64 " reclaimed",
+                          ask->id, ask->step, plan->offered_bytes, reclaimed_bytes);
+        else
+                log_event(LOG_INFO, MESSAGE_ID_SHRINK_REFUSED,
+                          LOG_FIELDS(id, step, {"WANTED_BYTES", .number = (int64_t) ask->bytes},
+                                     {"REASON", refusal_reason_to_string(plan->reason)},
+                                     {"ACCEPTABLE_BYTES", .number = (int64_t) plan->acceptable_bytes},
+                                     {"HOLD_USEC", .number = (int64_t) plan->hold_usec}),
+                          "Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
+                          ask->bytes, refusal_reason_to_string(plan->reason));
+}
+
 static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const ShrinkPlan *plan,
                                const Snapshot *now, uint64_t reclaimed_bytes) {
         bool is_offered = plan->verdict == SHRINK_OFFERED;
@@ -53,12 +73,8 @@ static void shrinker_say_offer(Shrinker *shrinker, const ShrinkAsk *ask, const S
                         },
         };
 
-        if (is_offered)
-                log_debug("Shrink %" PRIu64 " step %u: offered %" PRIu64 " bytes, %" PRIu64 " reclaimed",
-                          ask->id, ask->step, plan->offered_bytes, reclaimed_bytes);
-        else if (log_limit_allows(&shrinker->log_limit, now->now_usec, NULL))
-                log_info("Shrink %" PRIu64 " step %u of %" PRIu64 " bytes refused: %s", ask->id, ask->step,
-                         ask->bytes, refusal_reason_to_string(plan->reason));
+        if (is_offered || log_limit_allows(&shrinker->log_limit, now->now_usec, NULL))
+                shrinker_log_offer(ask, plan, reclaimed_bytes);
         shrinker->handlers->say(&message, shrinker->userdata);
 }
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "agent/blocks/onliner.h"
+#include "agent/messages.h"
 #include "common/log.h"
 
 /* Highest first, where hot-plugged memory is. */
@@ -32,11 +33,17 @@ static void say(const OnliningPlan *plan, bool kernel_onlines) {
                 [ONLINING_NO_FILE] = "the kernel cannot",
         };
 
+        const LogField reason = {"REASON", reasons[plan->reason]};
+
         if (kernel_onlines)
-                log_info("The kernel puts hot-plugged memory online (%s): %s",
-                         auto_online_to_string(plan->word), reasons[plan->reason]);
+                log_event(LOG_INFO, MESSAGE_ID_ONLINER,
+                          LOG_FIELDS({"ONLINER", "kernel"}, {"WORD", auto_online_to_string(plan->word)},
+                                     reason),
+                          "The kernel puts hot-plugged memory online (%s): %s",
+                          auto_online_to_string(plan->word), reasons[plan->reason]);
         else
-                log_info("This agent puts hot-plugged memory online: %s", reasons[plan->reason]);
+                log_event(LOG_INFO, MESSAGE_ID_ONLINER, LOG_FIELDS({"ONLINER", "agent"}, reason),
+                          "This agent puts hot-plugged memory online: %s", reasons[plan->reason]);
 }
 
 static OnliningPlan make_plan(BlockOnliner *onliner) {

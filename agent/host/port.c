@@ -22,6 +22,7 @@
 
 #include "agent/host/port-find.h"
 #include "agent/host/port-internal.h"
+#include "agent/messages.h"
 
 #define PORT_PROBE_USEC         USEC_PER_SEC          /* absent device, or host away */
 #define PORT_BACKOFF_LEAST_USEC (100 * USEC_PER_MSEC) /* socket */
@@ -45,17 +46,14 @@ uint64_t port_now(const Port *port) {
 }
 
 /* error is a negative errno, or 0. */
-static void port_tell(Port *port, int error, const char *text) {
+static void port_tell(Port *port, const char *message_id, int error, const char *text) {
         unsigned n_suppressed;
 
         if (!log_limit_allows(&port->log_limit, port_now(port), &n_suppressed))
                 return;
         if (n_suppressed > 0)
                 log_info("The port came and went meanwhile, %u lines were left out", n_suppressed);
-        if (error < 0)
-                (void) log_info_errno(error, "%s: %m", text);
-        else
-                log_info("%s", text);
+        log_event_errno(LOG_INFO, error, message_id, NULL, 0, error < 0 ? "%s: %m" : "%s", text);
 }
 
 void port_watch(Port *port) {
@@ -96,7 +94,8 @@ static void port_enter(Port *port, PortState state) {
 
 void port_lose(Port *port, int error) {
         if (port->state == PORT_UP)
-                port_tell(port, error, error < 0 ? "Lost the port" : "The host closed the port");
+                port_tell(port, MESSAGE_ID_PORT_LOST, error,
+                          error < 0 ? "Lost the port" : "The host closed the port");
 
         port->io = sd_event_source_disable_unref(port->io);
         port->fd = safe_close(port->fd);
@@ -121,7 +120,7 @@ void port_hang_up(Port *port) {
         if (port->state == PORT_AWAY)
                 return;
 
-        port_tell(port, 0, "The host closed the port");
+        port_tell(port, MESSAGE_ID_PORT_LOST, 0, "The host closed the port");
         port_enter(port, PORT_AWAY);
 }
 
@@ -142,7 +141,7 @@ static void port_probe(Port *port) {
         else if (revents & POLLHUP)
                 port_hang_up(port);
         else {
-                port_tell(port, 0, "The host opened the port");
+                port_tell(port, MESSAGE_ID_PORT_UP, 0, "The host opened the port");
                 port_enter(port, PORT_UP);
         }
 }

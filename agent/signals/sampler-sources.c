@@ -10,6 +10,7 @@
 
 #include <assert.h>
 
+#include "agent/messages.h"
 #include "agent/signals/psi.h"
 #include "common/log.h"
 #include "common/parse.h"
@@ -37,8 +38,9 @@ void sampler_source_failed(Sampler *sampler, Source source, int error) {
                 (void) log_info_errno(error, "Working without %s: %m", sampler_sources[source].path);
                 return;
         }
-        (void) log_warning_errno(error, "Cannot read %s, working without it: %m",
-                                 sampler_sources[source].path);
+        log_event_errno(LOG_WARNING, error, MESSAGE_ID_MISSING,
+                        LOG_FIELDS({"FACILITY", facility_to_string(sampler_sources[source].facility)}),
+                        "Cannot read %s, working without it: %m", sampler_sources[source].path);
         sampler_add_missing(sampler, sampler_sources[source].facility, -error);
 }
 

@@ -50,12 +50,24 @@ def script_differences(script: str) -> list[str]:
 
 
 def catalog_differences() -> list[str]:
-    """Each MESSAGE_ID has its entry in the journal's catalog."""
-    used = {name: text for header in Path().glob("*/**/messages.h")
-            for name, text in re.findall(r'(MESSAGE_ID_\w+) +"([0-9a-f]{32})"', header.read_text())}
-    known = set(re.findall(r"^-- ([0-9a-f]{32})$", Path("packaging/memtide.catalog").read_text(), re.M))
-    return ([f"catalog: {name} has no entry" for name, text in used.items() if text not in known] +
-            [f"catalog: {text} is no MESSAGE_ID" for text in known - set(used.values())])
+    """Each MESSAGE_ID is one event's, is sent, and stands in the journal's catalog and in its daemon's man page."""
+    catalog = {text: entry for text, entry in re.findall(r"^-- ([0-9a-f]{32})$(.*?)(?=^-- |\Z)",
+                                                         Path("packaging/memtide.catalog").read_text(), re.M | re.S)}
+    failures, known = [], set()
+    for folder, man in (("agent", "agent/memtide-agent.8.scd"), ("host-bridge", "host-bridge/memtide-bridge.8.scd")):
+        header, = Path(folder).glob("**/messages.h")
+        ids = re.findall(r'(MESSAGE_ID_\w+) +"([0-9a-f]{32})"', header.read_text())
+        code = "".join(path.read_text() for path in Path(folder).glob("**/*.c"))
+        fields = set(re.findall(r'\{"([A-Z][A-Z_]+)"', code))
+        failures += differences(man, {text for _, text in ids}, set(re.findall(r"\b[0-9a-f]{32}\b", page(man))))
+        for name, text in ids:
+            failures += [f"{header}: {name} is another's id"] if text in known else []
+            failures += [f"{header}: {name} is never sent"] if not re.search(rf"\b{name}\b", code) else []
+            failures += [f"catalog: {name} has no entry"] if text not in catalog else []
+            failures += [f"catalog: {name} has a field {field} that {folder} never sends"
+                         for field in sorted(set(re.findall(r"@(\w+)@", catalog.get(text, ""))) - fields)]
+            known.add(text)
+    return failures + [f"catalog: {text} is no MESSAGE_ID" for text in sorted(catalog.keys() - known)]
 
 
 def completion_differences(build: Path) -> list[str]:

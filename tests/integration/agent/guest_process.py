@@ -32,6 +32,7 @@ class Guest:
         self.machine: MachineTree | None = None
         self.bridge = BridgePeer(self.port)
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str | Path] = []  # of its command line
 
     def __enter__(self) -> Guest:
         return self
@@ -53,7 +54,7 @@ class Guest:
             self.machine = MachineTree(self.folder, **machine)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.program, "--root", self.machine.path, "--port", self.port, "--config", self.config,
+                [*self.prefix, self.program, "--root", self.machine.path, "--port", self.port, "--config", self.config,
                  "--uevents=kernel", "--log-level=debug", "--log-target=stderr", *arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if wait:

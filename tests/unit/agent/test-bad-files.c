@@ -334,10 +334,11 @@ static unsigned run(const File *file, Fault fault, char ret[static LOG_MAX]) {
 
 /* -- what is to be seen ---------------------------------------------------------------------------- */
 
+/* Lines with the word in them: a field may repeat what the message says. */
 static unsigned count(const char *text, const char *word) {
         unsigned n = 0;
 
-        for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        for (const char *at = text; at && (at = strstr(at, word)); at = strchr(at, '\n'))
                 n++;
         return n;
 }
