@@ -12,7 +12,8 @@ PACKAGES_BUILD=(
 PACKAGES_GUEST=(python3 qemu-system-x86 busybox-static kmod gzip ca-certificates debian-archive-keyring)
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
-        git libcmocka-dev libumockdev-dev umockdev python3-pytest python3-pytest-xdist python3-protobuf python3-gi dbus systemd man-db qemu-utils
+        git libcmocka-dev libumockdev-dev umockdev python3-pytest python3-pytest-xdist python3-pytest-rerunfailures
+        python3-protobuf python3-gi dbus systemd man-db qemu-utils
         clang clang-format clang-tools shellcheck gnuplot-nox
         libvirt-dev libxml2-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 # shellcheck disable=SC2034

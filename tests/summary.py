@@ -2,7 +2,7 @@
 """Adds up what the suites left behind and prints the table that ends ./test.sh.
 
 Each suite leaves one of: NAME.json (meson, a JSON object per line), NAME.xml (pytest's JUnit), NAME.steps
-(lint: "ok|fail|skip NAME [why]" per line). A suite that left nothing counts as one failure: a crash of the
+(lint: "ok|fail|skip NAME [why]" per line), and beside it NAME.unsteady (tests/unsteady.py). A suite that left nothing counts as one failure: a crash of the
 runner must not look like success.
 """
 
@@ -22,6 +22,7 @@ class Tally:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    unsteady: int = 0  # of those that passed
     notes: list[str] = field(default_factory=list)
 
     def count(self, verdict: str, name: str, why: str = "") -> None:
@@ -45,8 +46,16 @@ def from_meson(path: Path) -> Tally:
     return tally
 
 
+def first_tries(path: Path) -> dict[str, str]:
+    """Why those failed that were tried again."""
+    if not path.exists():
+        return {}
+    return dict(line.split("\t", 1) for line in path.read_text().splitlines())
+
+
 def from_junit(path: Path) -> Tally:
     tally = Tally()
+    failed_first = first_tries(path.with_suffix(".unsteady"))
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         name = f"{case.get('classname', '').rsplit('.', 1)[-1]}::{case.get('name')}"
         skipped = case.find("skipped")
@@ -57,6 +66,9 @@ def from_junit(path: Path) -> Tally:
             tally.count("fail", name, broken.get("message", "").splitlines()[0][:160])
         else:
             tally.count("ok", name)
+            if name in failed_first:
+                tally.unsteady += 1
+                tally.notes.append(f"UNSTEADY, passed at the second try: {name}: {failed_first[name][:160]}")
     return tally
 
 
@@ -88,8 +100,9 @@ def main(results: Path, suites: list[str]) -> int:
     notes = [f"  {suite}: {note}" for suite, tally in tallies.items() for note in tally.notes]
     if notes:
         print("\n" + "\n".join(notes))
-    passed, failed, skipped = (sum(getattr(t, what) for t in tallies.values()) for what in ("passed", "failed", "skipped"))
-    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    passed, failed, skipped, unsteady = (sum(getattr(t, what) for t in tallies.values())
+                                         for what in ("passed", "failed", "skipped", "unsteady"))
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped" + (f", {unsteady} of the passed unsteady" if unsteady else ""))
     return 1 if failed else 0
 
 
