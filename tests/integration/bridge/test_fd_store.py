@@ -154,8 +154,7 @@ def test_garbage_is_closed_and_named(world: World, manager: Manager) -> None:
 def test_metrics_on_a_socket_that_is_handed_over(world: World, manager: Manager) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
-    config = world.config.read_text(encoding="utf-8")
-    world.config.write_text(config.replace("Listen=off", "Listen=127.0.0.1:1"), encoding="utf-8")  # and nobody listens there
+    world.configure("Listen", "127.0.0.1:1")  # and nobody listens there
     manager.hand_over("metrics", socket.create_server(("0.0.0.0", 0)).detach())
     manager.hand_over("metrics", server.detach())
     manager.hand_over("metrics", pair())

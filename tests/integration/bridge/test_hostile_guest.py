@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+from typing import Any
 
 import memtide_pb2 as pb
 from agent_peer import AgentPeer, report
@@ -81,13 +82,19 @@ def test_guest_may_lie_up_to_its_ceiling(world: World) -> None:
     """Starving for ever: stops at the device's end; the host's budget is never overdrawn."""
     vm = world.add(vmem=1024 * MIB)
     world.start().wait_managed()
-    for _ in range(200):
-        vm.agent.alarm(60 * TIB)
-        vm.agent.report(urgency=pb.URGENCY_CRITICAL, cause=pb.CAUSE_OOM, need_bytes=60 * TIB, demand_bytes=60 * TIB)
-        time.sleep(0.005)
+
+    def denied() -> list[dict[str, Any]]:
+        for _ in range(20):
+            vm.agent.alarm(60 * TIB)
+            vm.agent.report(urgency=pb.URGENCY_CRITICAL, cause=pb.CAUSE_OOM, need_bytes=60 * TIB, demand_bytes=60 * TIB)
+            time.sleep(0.005)
+        return [d for d in world.decisions() if d["rule"] == "deny-ceiling"]
+
+    world.wait(denied, "the denial")
     assert vm.qmp.size == 1024 * MIB
-    denied = world.wait(lambda: [d for d in world.decisions() if d["rule"] == "deny-ceiling"], "the denial")
-    assert len(denied) == 1, "said once"
+    for _ in range(5):
+        assert len(denied()) == 1, "said once"
+    assert vm.qmp.size == 1024 * MIB
 
 
 def test_absurd_figures_do_not_shrink_below_the_minimum(world: World) -> None:
@@ -102,7 +109,6 @@ def test_absurd_figures_do_not_shrink_below_the_minimum(world: World) -> None:
 
 def test_all_starve_at_once(world: World) -> None:
     """Budget for 12 VMs of 512 MiB and 2 GiB more: the sum holds at every instant, and everyone is answered."""
-    world.config.write_text(world.config.read_text(encoding="utf-8").replace("Budget=8G", "Budget=8G"), encoding="utf-8")
     vms = [world.add(f"vm{i:02}") for i in range(12)]
     world.start().wait_managed()
     worst = 0
@@ -185,7 +191,8 @@ def test_slow_sender_holds_up_nobody(world: World) -> None:
     slow, good = world.add("slow"), world.add("good")
     world.start().wait_managed()
     data = frame(envelope("report", slow.agent.figures, session=slow.agent.session, sequence=1,
-                          monotonic_usec=slow.agent.now_usec() + 500_000).SerializeToString())
+                          # On a busy machine it takes its time, and an old report would be no news.
+                          monotonic_usec=slow.agent.now_usec() + 30_000_000).SerializeToString())
     ok = world.status("slow")["frames_ok"]
     for byte in data[:60]:
         slow.agent.send_raw(bytes([byte]))

@@ -70,7 +70,7 @@ def test_policy_of_a_file_and_a_name_in_two_places(world: World, libvirt: Libvir
 
 def test_one_domain_hangs(world: World, libvirt: LibvirtPeer) -> None:
     good, bad = domain(world, libvirt, "good"), domain(world, libvirt, "bad")
-    world.config.write_text(world.config.read_text().replace("Policy=idle", "Policy=never"))
+    world.configure("Policy", "never")
     world.start().wait_managed()
     for vm in (good, bad):
         vm.keep_reporting()

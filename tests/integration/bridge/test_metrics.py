@@ -33,8 +33,7 @@ def port(world: World) -> int:
 
 
 def listen(world: World, address: str) -> None:
-    text = world.config.read_text(encoding="utf-8")
-    world.config.write_text(re.sub("Listen=.*", f"Listen={address}", text), encoding="utf-8")
+    world.configure("Listen", address)
 
 
 def start(world: World, port: int, host: str = "127.0.0.1") -> None:
@@ -73,6 +72,7 @@ def exchange(port: int, request: bytes, timeout: float = 5) -> bytes:
 
 
 def test_a_grow_is_counted(world: World, port: int) -> None:
+    world.configure("HoldAfterGrow", "1min")  # it stays until it is looked at
     vm = world.add()
     world.start().wait_managed()
     vm.keep_reporting()

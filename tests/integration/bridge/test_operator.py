@@ -38,6 +38,7 @@ def begin(world: World, state: str = "managed") -> None:
 
 
 def test_grows_as_asked_and_waits(world: World) -> None:
+    world.configure("HoldAfterGrow", "1min")  # it stays until it is looked at
     vm = talking(world)
     begin(world)
     code, decision = ctl(world, "resize", "a", "768M", "--wait")

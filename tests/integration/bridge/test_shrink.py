@@ -39,8 +39,9 @@ def test_refusal_is_respected(world: World) -> None:
     vm.keep_reporting()
     decision = world.wait_closed()
     assert (decision["result"], decision["refusal"]) == ("refused", "margin")
-    time.sleep(1)
-    assert len(vm.agent.all_of("shrink_request")) == 1, "it is held for 2 s"
+    vm.agent.wait_for("shrink_request", 2)
+    first, second = [when for when, message in vm.agent.received if message.WhichOneof("body") == "shrink_request"][:2]
+    assert second - first > 1.9, "it is held for 2 s"  # from the refusal, which a busy machine brings late and never early
     assert vm.qmp.commands == []
 
 
@@ -79,8 +80,7 @@ def test_silence_in_flight_gives_everything_back(world: World) -> None:
 
 
 def test_stale_guest_is_never_shrunk(world: World) -> None:
-    world.config.write_text(world.config.read_text(encoding="utf-8").replace("CalmBeforeShrink=300ms",
-                                                                             "CalmBeforeShrink=1s"), encoding="utf-8")
+    world.configure("CalmBeforeShrink", "1s")
     vm = calm_with_surplus(world)
     vm.agent.report()
     vm.agent.report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -154,6 +155,12 @@ class World:
             print(text)
         assert "Sanitizer" not in text and "runtime error" not in text, text
         assert code in (None, 0, -signal.SIGKILL), f"the bridge ended with {code}"
+
+    def configure(self, key: str, value: str) -> None:
+        """Another value than CONFIG's."""
+        text = self.config.read_text(encoding="utf-8")
+        assert f"\n{key}=" in text, key
+        self.config.write_text(re.sub(f"(?m)^{key}=.*", f"{key}={value}", text), encoding="utf-8")
 
     def add(self, name: str = "a", **options: Any) -> Vm:
         vm = Vm(self.vms_dir, name, **options)
