@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct RootDir {
         int fd;
@@ -177,6 +178,42 @@ ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, s
         if (length > 0 && buffer[length - 1] == '\n')
                 buffer[--length] = '\0';
         return length;
+}
+
+ssize_t rootdir_readlink(const RootDir *root, const char *path, char *buffer, size_t size) {
+        ssize_t n;
+
+        assert(root);
+        assert(path);
+        assert(buffer);
+        assert(size > 0);
+
+        if (!path_stays_below(path))
+                return -EINVAL;
+        n = readlinkat(root->fd, path, buffer, size);
+        if (n < 0)
+                return -errno;
+        if ((size_t) n == size)
+                return -EFBIG;
+        buffer[n] = '\0';
+        return n;
+}
+
+int rootdir_inode(const RootDir *root, const char *path, uint64_t *ret) {
+        struct stat st;
+
+        assert(root);
+        assert(path);
+        assert(ret);
+
+        if (!path_stays_below(path))
+                return -EINVAL;
+        if (fstatat(root->fd, path, &st, 0) < 0)
+                return -errno;
+        if (!S_ISDIR(st.st_mode))
+                return -ENOTDIR;
+        *ret = st.st_ino;
+        return 0;
 }
 
 int rootdir_write(const RootDir *root, const char *path, const char *text) {

@@ -53,5 +53,14 @@ ssize_t rootdir_read_line(const RootDir *root, const char *path, char *buffer, s
 /* The same over a descriptor kept open: pread() from offset 0, nothing allocated. */
 ssize_t rootdir_pread(int fd, char *buffer, size_t size);
 
+/*
+ * Where a symbolic link leads, NUL-terminated.
+ * Returns its length, -EINVAL if path is no link, -EFBIG if it does not fit, or -errno.
+ */
+ssize_t rootdir_readlink(const RootDir *root, const char *path, char *buffer, size_t size);
+
+/* The inode of a folder. Returns 0 or -errno. */
+int rootdir_inode(const RootDir *root, const char *path, uint64_t *ret);
+
 /* Writes text in one write(2). Returns 0 or -errno (-EIO for a short write). */
 int rootdir_write(const RootDir *root, const char *path, const char *text);

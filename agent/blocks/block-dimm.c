@@ -6,7 +6,6 @@
  */
 
 #include <assert.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -27,22 +26,14 @@
  * Returns 1, 0 if it links to none, or -errno.
  */
 static int dimm_name_read(const RootDir *root, uint64_t number, char ret[static DIMM_NAME_SIZE]) {
-        _cleanup_close_ int fd = -EBADF;
         char path[128], target[4096];
         const char *name;
         ssize_t n;
 
         (void) snprintf(path, sizeof(path), BLOCK_FOLDER "/memory%" PRIu64 "/firmware_node", number);
-        fd = rootdir_open(root, path, O_PATH | O_NOFOLLOW);
-        if (fd == -ENOENT)
-                return 0;
-        if (fd < 0)
-                return fd;
-
-        n = readlinkat(fd, "", target, sizeof(target) - 1);
+        n = rootdir_readlink(root, path, target, sizeof(target));
         if (n < 0)
-                return errno == ENOENT ? -EINVAL : -errno; /* by an open descriptor: it is no link */
-        target[n] = '\0';
+                return n == -ENOENT ? 0 : (int) n;
 
         name = strrchr(target, '/');
         name = name ? name + 1 : target;

@@ -7,18 +7,16 @@
  *
  * Two traps decide its form (kernel-qemu.md section 1.4). Writing "online" to a block that is online gives the
  * same EINVAL as a real refusal, so the answer to every write is read back and the errno only explains a
- * block that is still offline. And the zone asked for is not the zone obtained: after a kernel's auto-online
- * it is whatever that chose, so valid_zones is read after success too. "removable" is never looked at: it has
- * said nothing for years.
+ * block that is still offline. And the zone asked for is not the zone obtained where somebody else was faster, so
+ * valid_zones is read then; after a write that succeeded the zone is the word's own. "removable" is never looked at:
+ * it has said nothing for years.
  */
 
 #include "agent/blocks/block.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/policy/zone.h"
 #include "common/log.h"
@@ -132,21 +130,12 @@ int block_list(const RootDir *root, BlockEach each, void *userdata) {
 }
 
 int block_identity_read(const RootDir *root, uint64_t number, uint64_t *ret) {
-        _cleanup_close_ int fd = -EBADF;
         char path[BLOCK_PATH_MAX];
-        struct stat st;
 
         assert(root);
         assert(ret);
 
-        fd = rootdir_open(root, block_path(path, number, ""), O_PATH | O_DIRECTORY);
-        if (fd < 0)
-                return gone_is_enoent(fd);
-        if (fstat(fd, &st) < 0)
-                return -errno;
-
-        *ret = st.st_ino;
-        return 0;
+        return gone_is_enoent(rootdir_inode(root, block_path(path, number, ""), ret));
 }
 
 /* -- one block ------------------------------------------------------------------------------------- */
@@ -241,10 +230,10 @@ int block_zone_read(const RootDir *root, uint64_t number, Zone *ret, bool *ret_m
 /* -- online ---------------------------------------------------------------------------------------- */
 
 /*
- * What the block is after a write that gave r. Fills result; returns true if that is the end of it,
+ * What the block is after a write for zone that gave r. Fills result; returns true if that is the end of it,
  * false if the block is still offline.
  */
-static bool verify(const RootDir *root, uint64_t number, int r, BlockOnline *result) {
+static bool verify(const RootDir *root, uint64_t number, Zone zone, int r, BlockOnline *result) {
         BlockState state;
         int q;
 
@@ -256,8 +245,9 @@ static bool verify(const RootDir *root, uint64_t number, int r, BlockOnline *res
         }
         if (q >= 0 && state == BLOCK_STATE_ONLINE) {
                 result->result = r < 0 ? BLOCK_ONLINE_ALREADY : BLOCK_ONLINE_DONE;
-                if (block_zone_read(root, number, &result->zone, NULL) < 0)
-                        result->zone = ZONE_UNKNOWN;
+                result->zone = r < 0 ? ZONE_UNKNOWN : zone;
+                if (result->zone == ZONE_UNKNOWN)
+                        (void) block_zone_read(root, number, &result->zone, NULL);
                 return true;
         }
 
@@ -275,7 +265,7 @@ BlockOnline block_online(const RootDir *root, uint64_t number, Zone zone) {
 
         (void) block_path(path, number, "state");
         r = gone_is_enoent(rootdir_write(root, path, zone_online_word(zone)));
-        if (verify(root, number, r, &result))
+        if (verify(root, number, zone, r, &result))
                 return result;
 
         /*
@@ -284,7 +274,7 @@ BlockOnline block_online(const RootDir *root, uint64_t number, Zone zone) {
          */
         if (r == -EINVAL) {
                 r = gone_is_enoent(rootdir_write(root, path, "online"));
-                if (verify(root, number, r, &result))
+                if (verify(root, number, ZONE_UNKNOWN, r, &result))
                         result.fallback = result.result == BLOCK_ONLINE_DONE;
         }
         return result;

@@ -222,6 +222,30 @@ static void test_write_errors(void **state) {
         assert_int_equal(rootdir_write(root, "null", "x"), 0);
 }
 
+static void test_links_and_folders(void **state) {
+        RootDir *root = *state;
+        char path[256], target[8];
+        uint64_t inode = 0;
+        struct stat st;
+
+        (void) snprintf(path, sizeof(path), "%s/link", scratch);
+        assert_int_equal(symlink("seven", path), 0);
+        assert_int_equal(rootdir_readlink(root, "link", target, sizeof(target)), 5);
+        assert_string_equal(target, "seven");
+        assert_int_equal(rootdir_readlink(root, "link", target, 5), -EFBIG);
+        assert_int_equal(rootdir_readlink(root, "seven", target, sizeof(target)), -EINVAL);
+        assert_int_equal(rootdir_readlink(root, "nowhere", target, sizeof(target)), -ENOENT);
+        assert_int_equal(rootdir_readlink(root, "../link", target, sizeof(target)), -EINVAL);
+        assert_int_equal(unlink(path), 0);
+
+        assert_int_equal(stat(scratch, &st), 0);
+        assert_int_equal(rootdir_inode(root, ".", &inode), 0);
+        assert_int_equal(inode, st.st_ino);
+        assert_int_equal(rootdir_inode(root, "seven", &inode), -ENOTDIR);
+        assert_int_equal(rootdir_inode(root, "nowhere", &inode), -ENOENT);
+        assert_int_equal(rootdir_inode(root, "/", &inode), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_new),
@@ -232,6 +256,7 @@ int main(void) {
                 cmocka_unit_test(test_list),
                 cmocka_unit_test(test_write),
                 cmocka_unit_test(test_write_errors),
+                cmocka_unit_test(test_links_and_folders),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
