@@ -247,7 +247,10 @@ static void on_message(Vm *vm, const Message *message, uint64_t now_usec) {
 
         case MESSAGE_BLOCK_EVENT:
                 log_block(vm, &message->block_event);
-                vm_feed_kind(vm, RESIZE_EVENT_HEARD);
+                vm_feed(vm, &(ResizeEvent){
+                                    .kind = RESIZE_EVENT_HEARD,
+                                    .block_failed = message->block_event.action == BLOCK_FAILED,
+                            });
                 return;
 
         case MESSAGE_COMMAND_RESULT:

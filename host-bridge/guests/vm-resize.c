@@ -32,6 +32,7 @@ static ResizeEvent complete(const Vm *vm, const ResizeEvent *event, MemoryModel 
         full.model = model;
         full.available_bytes = vm->guest.available_bytes;
         full.plug_budget_bytes = vm->guest.plug_budget_bytes;
+        full.blocks_offline = vm->guest.blocks_offline;
         return full;
 }
 

@@ -3,7 +3,7 @@
 
 /*
  * The parts of resize.c: resize-plan.c begins a step (planned, asked, offered), resize-step.c ends it (accepted,
- * confirmed, closed), resize-dimm.c has what a DIMM needs besides, resize-undo.c the ways back (adopting what came,
+ * confirmed, closed), resize-short.c says how long it is waited for, resize-dimm.c has what a DIMM needs besides, resize-undo.c the ways back (adopting what came,
  * restoring the original). Nobody else includes this.
  */
 
@@ -77,6 +77,14 @@ ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event);
 void resize_pace_begin(Resize *resize, uint64_t now_usec);
 uint64_t resize_pace_deadline_usec(const Resize *resize);
 bool resize_pace_is_too_slow(const Resize *resize, uint64_t now_usec);
+
+/* Counts of the guest's blocks, as of the open step's beginning and since. */
+void resize_begin_blocks(Resize *resize, const ResizeEvent *event);
+void resize_note_blocks(Resize *resize, const ResizeEvent *event);
+
+/* The open step is confirmed in part and done by the hypervisor; when that, or want of progress, ends it. */
+bool resize_step_is_short(const Resize *resize);
+uint64_t resize_step_deadline_usec(const Resize *resize);
 
 /* The guest has confirmed the whole step; the hypervisor says that it has done all of it; how much of it. */
 bool resize_step_is_confirmed(const Resize *resize);

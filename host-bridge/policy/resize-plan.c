@@ -97,6 +97,7 @@ ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event) {
         resize->step_number++;
         resize->step_confirmed_bytes = resize->progress_bytes = resize->step_stall_usec = 0;
         resize->pace_usec = 0;
+        resize_begin_blocks(resize, event);
         return resize->growing ? resize_begin_command(resize, event->now_usec)
                                : ask(resize, remaining, event->now_usec);
 }

@@ -178,6 +178,8 @@ ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
         if (bytes > 0 && resize->decision.first_confirm_usec == 0)
                 resize->decision.first_confirm_usec = event->now_usec;
         resize->step_stall_usec = u64_max(resize->step_stall_usec, event->stall_usec);
+        if (bytes > resize->step_confirmed_bytes)
+                resize->moved_usec = event->now_usec;
         resize->step_confirmed_bytes = u64_max(resize->step_confirmed_bytes, bytes);
         resize->decision.confirmed_bytes =
                 resize->closed_bytes + signed_bytes(resize, resize->step_confirmed_bytes);
@@ -209,9 +211,13 @@ static void advance_model(MemoryModel *model, const PlanStep *step, bool growing
 }
 
 ResizeAction resize_take_model(Resize *resize, const ResizeEvent *event) {
+        uint64_t before = resize_step_value(resize);
+
         resize->model = *event->model;
         /* A reading that had begun before the step was closed may end after it. */
         advance_model(&resize->model, &resize->closed_step, resize->growing);
+        if (resize_step_value(resize) != before)
+                resize->moved_usec = event->now_usec;
         return close_if_whole(resize, event);
 }
 

@@ -22,17 +22,6 @@ static const ResizeConfig config_defaults = {
         .offline_timeout_usec = 5 * USEC_PER_SEC,
 };
 
-/*
- * How long nothing has to move for is_short(): at least this, and longer in a guest that is slow. QEMU says that all is
- * plugged before the guest has added the second block of it: an emulated Linux 6.12 took over 300 ms for one, and 86 MiB
- * that came were in nobody's record.
- */
-#define SHORT_TIMEOUT_USEC (300 * USEC_PER_MSEC)
-#define SHORT_PACES        4U
-
-/* The same where less than the tolerance is short: three looks of an agent while memory moves. */
-#define ALMOST_TIMEOUT_USEC (60 * USEC_PER_MSEC)
-
 static uint64_t or_default(uint64_t value, uint64_t fallback) {
         return value > 0 ? value : fallback;
 }
@@ -150,35 +139,14 @@ static uint64_t kick_deadline_usec(const Resize *resize) {
                        : USEC_INFINITY;
 }
 
-/*
- * The hypervisor has done all of it, the guest confirmed less and nothing moves: the step was planned on a
- * reading that was older than the guest, so more will not come. In the full time a guest in need would starve.
- */
-static bool is_short(const Resize *resize) {
-        return resize->phase == RESIZE_CONFIRMING && resize->step_confirmed_bytes > 0 &&
-               resize->step.actuator != ACTUATOR_DIMM && /* plugged at once, online block by block */
-               resize_step_is_fulfilled(resize);
-}
-
-static uint64_t step_deadline_usec(const Resize *resize) {
-        uint64_t timeout_usec = resize->config.confirm_timeout_usec;
-
-        if (is_short(resize) && resize_step_is_confirmed(resize))
-                timeout_usec = u64_min(timeout_usec, ALMOST_TIMEOUT_USEC);
-        else if (is_short(resize))
-                timeout_usec = u64_min(timeout_usec,
-                                       u64_max(SHORT_TIMEOUT_USEC, u64_mul(SHORT_PACES, resize->pace_usec)));
-        return u64_add(resize->progress_usec, timeout_usec);
-}
-
 static ResizeAction on_tick_in_flight(Resize *resize, const ResizeEvent *event) {
         if (event->now_usec >= silence_deadline_usec(resize))
                 return resize_restore(resize, RESULT_SILENT, event->now_usec);
-        if (event->now_usec >= step_deadline_usec(resize) ||
+        if (event->now_usec >= resize_step_deadline_usec(resize) ||
             resize_pace_is_too_slow(resize, event->now_usec)) {
                 resize->n_unanswered = 0; /* whatever has not been answered by now will not be */
                 return (resize_step_is_confirmed(resize) && resize_step_is_fulfilled(resize)) ||
-                                       is_short(resize)
+                                       resize_step_is_short(resize)
                                ? resize_close_step(resize, event)
                                : resize_adopt(resize, event->now_usec);
         }
@@ -217,6 +185,7 @@ static ResizeAction on_tick(Resize *resize, const ResizeEvent *event) {
 ResizeAction resize_feed(Resize *resize, const ResizeEvent *event) {
         if (!resize_is_open(resize))
                 return resize_wait();
+        resize_note_blocks(resize, event);
 
         switch (event->kind) {
 
@@ -274,7 +243,8 @@ uint64_t resize_deadline_usec(const Resize *resize) {
 
         case RESIZE_COMMANDED:
         case RESIZE_CONFIRMING:
-                return u64_min(u64_min(u64_min(step_deadline_usec(resize), resize_pace_deadline_usec(resize)),
+                return u64_min(u64_min(u64_min(resize_step_deadline_usec(resize),
+                                               resize_pace_deadline_usec(resize)),
                                        silence_deadline_usec(resize)),
                                kick_deadline_usec(resize));
 

@@ -68,9 +68,11 @@ typedef struct ResizeEvent {
         const MemoryModel *model;
         uint64_t available_bytes; /* guest's, for the size of the next shrink step; on every event */
         uint64_t plug_budget_bytes;
-        uint64_t stall_usec; /* CONFIRM */
-        bool tried;          /* UNPREPARED: not refused, but it could not */
-        bool unsent;         /* REJECTED: the last command never left, so this is no reply to any other */
+        unsigned blocks_offline; /* guest's, by its latest word; on every event */
+        uint64_t stall_usec;     /* CONFIRM */
+        bool tried;              /* UNPREPARED: not refused, but it could not */
+        bool unsent;             /* REJECTED: the last command never left, so this is no reply to any other */
+        bool block_failed;       /* HEARD: the guest could not put a block online */
 } ResizeEvent;
 
 typedef enum ResizeActionKind {
@@ -105,6 +107,9 @@ typedef struct Resize {
         uint64_t step_confirmed_bytes; /* magnitude */
         int64_t closed_bytes;          /* confirmed by earlier steps, signed */
         uint64_t progress_usec, heard_usec, asked_usec, kicked_usec;
+        uint64_t moved_usec; /* either side last showed that the open step's memory moves, however little */
+        unsigned blocks_offline;       /* by the guest's latest word */
+        unsigned blocks_aside;         /* of them, those that are not the open step's to wait for */
         DecisionResult pending_result; /* what FINISH will say once restored */
         uint64_t begun_usec;
         uint64_t progress_bytes;                  /* confirmed when the deadline was last moved */

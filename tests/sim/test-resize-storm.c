@@ -283,8 +283,10 @@ static void fill_model(Storm *storm, ResizeEvent *event, MemoryModel *model) {
         event->model = model;
         if (chance(storm, 10)) /* from before */
                 *model = storm->original;
-        if (chance(storm, 1)) /* another VM's */
-                *model = draw_model(storm);
+        if (chance(storm, 1)) /* another VM's: that of a twin nobody could tell from ours */
+                do
+                        *model = draw_model(storm);
+                while (memory_model_same_devices(model, &storm->original));
         if (chance(storm, 1)) /* nonsense */
                 model->boot_bytes = 0;
         if (chance(storm, 1))
@@ -338,6 +340,8 @@ static void feed(Storm *storm, ResizeEventKind kind) {
                 .available_bytes = draw_bytes(storm),
                 .plug_budget_bytes = draw_bytes(storm),
                 .unsent = chance(storm, 20),
+                .blocks_offline = chance(storm, 60) ? 0 : (unsigned) below(storm, 4),
+                .block_failed = chance(storm, 10),
         };
         bool asking = storm->resize.phase == RESIZE_ASKING;
         ResizeAction action;

@@ -62,6 +62,8 @@ static ResizeEvent event_of(const Script *script, const Line *line, MemoryModel 
                 .available_bytes = GIB,
                 .plug_budget_bytes = script->wave > 0 ? script->wave * MIB : 4 * GIB,
                 .stall_usec = line->event == CONFIRM ? 7 : 0,
+                .blocks_offline = line->offline,
+                .block_failed = line->failed,
         };
 }
 

@@ -39,6 +39,8 @@ typedef struct Line {
         RefusalReason reason;  /* OFFER of 0, UNPREPARED */
         bool tried;            /* UNPREPARED */
         bool online;           /* the guest is told to have its DIMM back */
+        unsigned offline;      /* blocks that the guest has offline by now */
+        bool failed;           /* HEARD: of a block that could not be put online */
 } Line;
 
 typedef struct Script {
