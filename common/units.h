@@ -58,6 +58,10 @@ static inline int64_t u64_delta(uint64_t a, uint64_t b) {
         return b - a > INT64_MAX ? -INT64_MAX : -(int64_t) (b - a);
 }
 
+static inline uint64_t i64_magnitude(int64_t x) {
+        return x < 0 ? UINT64_C(0) - (uint64_t) x : (uint64_t) x;
+}
+
 /* a + delta, held inside the range of uint64_t. */
 static inline uint64_t u64_shift(uint64_t a, int64_t delta) {
         return delta >= 0 ? u64_add(a, (uint64_t) delta) : u64_sub(a, UINT64_C(0) - (uint64_t) delta);

@@ -203,14 +203,23 @@ static void show_outcome(const json_t *decision, CtlTexts *texts, FILE *out) {
                 ctl_between(texts, decision, "request_usec", "first_confirm_usec"),
                 ctl_between(texts, decision, "request_usec", "closed_usec"),
                 ctl_span(texts, decision, "guest_stall_usec"));
+        if (ctl_number(decision, "late_bytes") > 0)
+                fprintf(out, "  late        %s of it after it was closed, the last of it %s after\n",
+                        ctl_size(texts, decision, "late_bytes"),
+                        ctl_between(texts, decision, "closed_usec", "late_usec"));
+}
+
+/* "done, late": a word of its own would hide what it came to. */
+static const char *result_suffix(const json_t *decision) {
+        return ctl_number(decision, "late_bytes") > 0 ? ", late" : "";
 }
 
 void ctl_show_decision(const json_t *decision, FILE *out) {
         CtlTexts texts = {0};
 
-        fprintf(out, "%s: %s %s: %s%s%s   (%s, id %" PRIu64 ")\n", ctl_word(decision, "vm"),
+        fprintf(out, "%s: %s %s: %s%s%s%s   (%s, id %" PRIu64 ")\n", ctl_word(decision, "vm"),
                 ctl_word(decision, "kind"), ctl_size(&texts, decision, "wanted_bytes"),
-                ctl_word(decision, "result"),
+                ctl_word(decision, "result"), result_suffix(decision),
                 strcmp(ctl_word(decision, "result"), "refused") == 0 ? ", " : "",
                 strcmp(ctl_word(decision, "result"), "refused") == 0 ? ctl_word(decision, "refusal") : "",
                 ctl_when(&texts, decision), ctl_number(decision, "id"));

@@ -177,6 +177,7 @@ static void feed_offer(Vm *vm, const MessageShrinkOffer *offer) {
 static void feed_confirm(Vm *vm, const MessageResizeConfirm *confirm) {
         uint64_t bound = size_bound(vm), usable = u64_min(confirm->usable_bytes, bound);
 
+        vm_late_confirm(vm, confirm, clock_monotonic_usec());
         if (confirm->id != vm->resize_id)
                 return;
 
@@ -284,6 +285,7 @@ static void on_opened(Vm *vm, const MessageHello *hello) {
         unsigned suppressed;
 
         vm_feed_kind(vm, RESIZE_EVENT_LOST); /* an agent that starts anew knows of no resize */
+        vm_late_end(vm, USEC_INFINITY, clock_monotonic_usec());
         vm_begin_grace(vm);
         keep_hello(vm, hello);
         vm->guest.plug_budget_bytes = hello->plug_budget_bytes; /* until a report says more */
@@ -324,6 +326,7 @@ void vm_on_session(Session *session, const SessionEvent *event, void *userdata) 
 
         case SESSION_CLOSED:
                 vm_feed_kind(vm, RESIZE_EVENT_LOST);
+                vm_late_end(vm, USEC_INFINITY, event->now_usec);
                 vm_begin_grace(vm);
                 if (log_limit_allows(&vm->log_limit, event->now_usec, &suppressed))
                         log_event(LOG_WARNING, MESSAGE_ID_AGENT_LOST, &(LogField){"VM_NAME", vm->name}, 1,

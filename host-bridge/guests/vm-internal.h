@@ -4,7 +4,7 @@
 /*
  * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
  * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-dimm.c (its
- * DIMMs), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in
+ * DIMMs), vm-late.c (what comes of them when they are over), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in
  * the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
  */
 
@@ -15,6 +15,7 @@
 #include "host-bridge/guests/vm.h"
 #include "host-bridge/lease.h"
 #include "host-bridge/policy/harm.h"
+#include "host-bridge/policy/late.h"
 #include "host-bridge/policy/pressure.h"
 
 /* The guest's figures, held to what its hypervisor says is possible. */
@@ -108,6 +109,7 @@ struct Vm {
         Resize *resize;        /* NULL: none is open */
         uint64_t resize_id;   /* of the last decision that began one: what comes late may still speak of it */
         uint64_t closed_usec; /* when the last resize was over */
+        LateList *late;       /* what may still come of resizes that are over; NULL: nothing */
         DecisionRule denied_rule;
         uint64_t denied_usec;
         uint64_t n_shadowed,
@@ -171,6 +173,15 @@ static inline bool vm_is_managed(const Vm *vm) {
 
 /* What a closed decision means for the next: holds after refusals, failures and growth. */
 void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec);
+
+/* Takes bytes that were granted by decision out of the VM's bucket. */
+void vm_spend(Vm *vm, const Decision *decision, uint64_t bytes, uint64_t now_usec);
+
+/* The open resize is closed, another step of growth begins, its guest confirms; what is over by end_usec is not awaited any more. */
+void vm_late_begin(Vm *vm, uint64_t now_usec);
+void vm_late_new_step(Vm *vm);
+void vm_late_confirm(Vm *vm, const MessageResizeConfirm *confirm, uint64_t now_usec);
+void vm_late_end(Vm *vm, uint64_t end_usec, uint64_t now_usec);
 
 /* Records decision and begins its resize; decision then says how far it came at once. */
 void vm_begin(Vm *vm, Decision *decision);

@@ -145,15 +145,14 @@ static void shadow(Vm *vm, Decision *decision, uint64_t now_usec) {
 }
 
 /* What is granted is spent at once, so that a second grant within the same second knows of it. */
-static void spend(Vm *vm, const Decision *decision, uint64_t now_usec) {
+void vm_spend(Vm *vm, const Decision *decision, uint64_t bytes, uint64_t now_usec) {
         LimiterBounds bounds = {
                 .size_bytes = decision->inputs.size_bytes,
                 .reach_bytes = decision->inputs.max_bytes,
                 .tight = vm->env->round.level > POOL_FULL,
         };
 
-        limiter_spend(&vm->limiter, &bounds, decision->wanted_bytes, now_usec);
-        vm->waiting_usec = 0;
+        limiter_spend(&vm->limiter, &bounds, bytes, now_usec);
 }
 
 void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec) {
@@ -163,8 +162,10 @@ void vm_carry(Vm *vm, Decision *decision, uint64_t now_usec) {
                 vm->env->record(decision, vm->env->userdata);
                 return;
         }
-        if (decision->kind == DECISION_GROW)
-                spend(vm, decision, now_usec);
+        if (decision->kind == DECISION_GROW) {
+                vm_spend(vm, decision, decision->wanted_bytes, now_usec);
+                vm->waiting_usec = 0;
+        }
         vm->round.ask_bytes = 0; /* it is answered, whatever becomes of it */
         if (vm_is_managed(vm))
                 vm_begin(vm, decision);

@@ -17,7 +17,7 @@
  * How long the guest is to confirm a wave of growth. Longer than the time without progress after which the host gives up:
  * a wave that goes on moving is not over, and a guest that stopped confirming would make it look stuck.
  */
-#define NOTICE_LIFE_USEC (60 * USEC_PER_SEC)
+#define NOTICE_LIFE_USEC LATE_LIFE_USEC
 
 void vm_arm(Vm *vm, uint64_t deadline_usec) {
         deadline_set(&vm->timer, deadline_usec);
@@ -75,6 +75,7 @@ static void send_notice(Vm *vm, const ResizeAction *action) {
         };
         int r;
 
+        vm_late_new_step(vm);
         r = session_send(vm->session, &message);
         if (r < 0)
                 (void) log_debug_errno(r, "VM %s: the guest was not told of its growth: %m", vm->name);
@@ -141,6 +142,7 @@ static void finish(Vm *vm) {
         vm->unsure_bytes = vm->committed_bytes;
         vm_arm(vm, USEC_INFINITY);
         vm->env->record(decision, vm->env->userdata);
+        vm_late_begin(vm, vm->closed_usec);
 }
 
 static void carry_out(Vm *vm, ResizeAction action) {

@@ -85,6 +85,7 @@ Vm *vm_free(Vm *vm) {
         lease_drop(vm->env->leases, &vm->lease);
         free(vm->leased_by);
         free(vm->resize);
+        free(vm->late);
         (void) sparse_free(vm->model);
         (void) sparse_free(vm->hello);
         (void) sparse_free(vm->rival.commands);
@@ -190,6 +191,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
         if (now_usec >= vm->lease_due_usec)
                 vm_renew_lease(vm, now_usec);
         vm_say_lacks(vm, now_usec);
+        vm_late_end(vm, now_usec, now_usec);
         vm_watch_pressure(vm, now_usec);
         if (vm->session)
                 vm_take_malformed(vm, now_usec);

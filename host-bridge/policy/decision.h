@@ -92,6 +92,8 @@ typedef struct Decision {
         DecisionResult result;
         RefusalReason refusal; /* of RESULT_REFUSED, or of what ended RESULT_PARTIAL */
         uint64_t alarm_usec, request_usec, accepted_usec, first_confirm_usec, closed_usec;
+        uint64_t late_bytes;       /* of what is confirmed, what came after it was closed: late.h */
+        uint64_t late_usec;        /* when the last of that came */
         uint64_t guest_stall_usec; /* growth of the guest's PSI some total meanwhile, by its confirmations */
 } Decision;
 

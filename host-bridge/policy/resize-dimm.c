@@ -52,6 +52,7 @@ ResizeAction resize_take_prepared(Resize *resize, uint64_t now_usec) {
         resize->phase = RESIZE_RESTORING;
         resize->restore_rejected = false;
         resize->progress_usec = now_usec;
+        resize->step_confirmed_bytes = 0; /* what came online meanwhile is offline by the guest's own word */
         return resize_command(resize, now_usec);
 }
 

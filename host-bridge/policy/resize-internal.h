@@ -16,13 +16,9 @@ static inline ResizeAction resize_wait(void) {
         return (ResizeAction){.kind = RESIZE_WAIT};
 }
 
-static inline uint64_t resize_magnitude(int64_t bytes) {
-        return bytes < 0 ? UINT64_C(0) - (uint64_t) bytes : (uint64_t) bytes;
-}
-
 /* Bytes that the open step is to move. */
 static inline uint64_t resize_step_bytes(const Resize *resize) {
-        return resize_magnitude(plan_step_delta_bytes(&resize->step));
+        return i64_magnitude(plan_step_delta_bytes(&resize->step));
 }
 
 /* Of a DIMM this share may be missing: with memmap_on_memory 1.6 % of a block never reach MemTotal. */
@@ -44,6 +40,17 @@ uint64_t resize_step_value(const Resize *resize);
 
 /* Granularity of the open step's device. */
 uint64_t resize_step_granule(const Resize *resize);
+
+/* A step has been given up, and its device stays as it is. */
+static inline bool resize_is_adopting(const Resize *resize) {
+        return resize->adopted.actuator != ACTUATOR_NONE;
+}
+
+/* What is given up counts with what the guest confirmed of it, as far as the hypervisor gave it. */
+void resize_settle(Resize *resize);
+
+/* All that was wanted has been asked for, less than a block aside. */
+bool resize_asked_all(const Resize *resize);
 
 /* Ends the resize with result. */
 ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_usec);
@@ -86,10 +93,9 @@ void resize_note_blocks(Resize *resize, const ResizeEvent *event);
 bool resize_step_is_short(const Resize *resize);
 uint64_t resize_step_deadline_usec(const Resize *resize);
 
-/* The guest has confirmed the whole step; the hypervisor says that it has done all of it; how much of it. */
+/* The guest has confirmed the whole step; the hypervisor says that it has done all of it. */
 bool resize_step_is_confirmed(const Resize *resize);
 bool resize_step_is_fulfilled(const Resize *resize);
-uint64_t resize_step_moved_bytes(const Resize *resize);
 ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event);
 
 /* Adds the open step's stall to the decision, once. */

@@ -27,20 +27,24 @@ static uint64_t remaining_bytes(const Resize *resize) {
         return u64_min(u64_sub(decision->wanted_bytes, decision->requested_bytes), room);
 }
 
+bool resize_asked_all(const Resize *resize) {
+        const Decision *decision = &resize->decision;
+        uint64_t slack = u64_max(memory_model_block_bytes(&resize->model), RESIZE_TOLERANCE_BYTES);
+
+        return u64_sub(decision->wanted_bytes, decision->requested_bytes) < slack;
+}
+
 /* No further step: what was asked for against what was wanted, and what came of it; less than a block aside. */
 static DecisionResult result_at_end(const Resize *resize) {
         const Decision *decision = &resize->decision;
-        uint64_t slack = u64_max(memory_model_block_bytes(&resize->model), RESIZE_TOLERANCE_BYTES);
-        uint64_t confirmed = u64_add(resize_magnitude(resize->closed_bytes), resize->slack_bytes);
+        uint64_t confirmed = u64_add(i64_magnitude(resize->closed_bytes), resize->slack_bytes);
 
         if (decision->n_steps == 0)
                 return decision->refusal == REFUSAL_NONE ? RESULT_FAILED : RESULT_REFUSED;
         if (resize->closed_bytes == 0)
                 return RESULT_TIMEOUT;
-        return u64_sub(decision->wanted_bytes, decision->requested_bytes) < slack &&
-                               confirmed >= decision->requested_bytes
-                       ? RESULT_DONE
-                       : RESULT_PARTIAL;
+        return resize_asked_all(resize) && confirmed >= decision->requested_bytes ? RESULT_DONE
+                                                                                  : RESULT_PARTIAL;
 }
 
 static ResizeAction ask(Resize *resize, uint64_t remaining, uint64_t now_usec) {
@@ -68,6 +72,8 @@ ResizeAction resize_begin_command(Resize *resize, uint64_t now_usec) {
                                                                    ? bytes / RESIZE_DIMM_TOLERANCE_SHARE
                                                                    : RESIZE_TOLERANCE_BYTES);
         decision->requested_bytes = u64_add(decision->requested_bytes, bytes);
+        resize->before_bytes = i64_magnitude(resize->closed_bytes);
+        resize->confirming_step = resize->step_number;
         decision->actuator = resize->step.actuator;
         decision->n_steps++;
         if (decision->request_usec == 0)
@@ -96,6 +102,7 @@ ResizeAction resize_next_step(Resize *resize, const ResizeEvent *event) {
 
         resize->step_number++;
         resize->step_confirmed_bytes = resize->progress_bytes = resize->step_stall_usec = 0;
+        resize->step_late_bytes = 0;
         resize->pace_usec = 0;
         resize_begin_blocks(resize, event);
         return resize->growing ? resize_begin_command(resize, event->now_usec)

@@ -62,9 +62,7 @@ uint64_t resize_step_granule(const Resize *resize) {
         return PAGE_BYTES;
 }
 
-uint64_t resize_step_value(const Resize *resize) {
-        const PlanStep *step = &resize->step;
-
+static uint64_t value_of(const Resize *resize, const PlanStep *step) {
         switch (step->actuator) {
 
         case ACTUATOR_BALLOON:
@@ -81,6 +79,10 @@ uint64_t resize_step_value(const Resize *resize) {
                 break;
         }
         return 0;
+}
+
+uint64_t resize_step_value(const Resize *resize) {
+        return value_of(resize, &resize->step);
 }
 
 static int64_t signed_bytes(const Resize *resize, uint64_t bytes) {
@@ -120,18 +122,18 @@ bool resize_step_is_confirmed(const Resize *resize) {
         return u64_add(resize->step_confirmed_bytes, tolerance_bytes(resize)) >= resize_step_bytes(resize);
 }
 
-uint64_t resize_step_moved_bytes(const Resize *resize) {
-        const PlanStep *step = &resize->step;
+static uint64_t moved_bytes(const Resize *resize, const PlanStep *step) {
         PlanStep so_far = *step;
 
-        so_far.to_bytes = resize_step_value(resize);
+        so_far.to_bytes = value_of(resize, step);
         return resize->growing == (plan_step_delta_bytes(&so_far) > 0)
-                       ? resize_magnitude(plan_step_delta_bytes(&so_far))
+                       ? i64_magnitude(plan_step_delta_bytes(&so_far))
                        : 0;
 }
 
 bool resize_step_is_fulfilled(const Resize *resize) {
-        return u64_add(resize_step_moved_bytes(resize), tolerance_bytes(resize)) >= resize_step_bytes(resize);
+        return u64_add(moved_bytes(resize, &resize->step), tolerance_bytes(resize)) >=
+               resize_step_bytes(resize);
 }
 
 /*
@@ -164,31 +166,64 @@ ResizeAction resize_take_accepted(Resize *resize, const ResizeEvent *event) {
         return close_if_whole(resize, event);
 }
 
-ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
-        bool forth = resize->growing ? event->delta_bytes > 0 : event->delta_bytes < 0;
-        uint64_t bytes = u64_min(forth ? resize_magnitude(event->delta_bytes) : 0, resize_step_bytes(resize));
-        uint64_t progress = u64_max(RESIZE_TOLERANCE_BYTES, resize_step_bytes(resize) / PROGRESS_SHARE);
+/* Where a confirmation is heard: of what was commanded and not undone since. */
+static bool takes_confirm(const Resize *resize, const ResizeEvent *event) {
+        bool in_flight = resize->phase == RESIZE_COMMANDED || resize->phase == RESIZE_CONFIRMING;
+        bool ours = event->step == resize->step_number || (resize->growing && event->step == 0);
 
         /* Of a DIMM the guest has less as soon as it is offline, before it is pulled. */
-        if ((resize->phase != RESIZE_COMMANDED && resize->phase != RESIZE_CONFIRMING &&
-             (resize->phase != RESIZE_PREPARING || resize->growing)) ||
-            (event->step != resize->step_number && !(resize->growing && event->step == 0)))
+        return ours && (in_flight || resize_is_adopting(resize) ||
+                        (resize->phase == RESIZE_PREPARING && !resize->growing));
+}
+
+/* The step that the guest speaks of: the one that is being undone is not. */
+static uint64_t confirmable_bytes(const Resize *resize) {
+        const PlanStep *step = resize_is_adopting(resize) ? &resize->adopted : &resize->step;
+
+        return i64_magnitude(plan_step_delta_bytes(step));
+}
+
+/* Those that go the right way. */
+static uint64_t confirmed_by(const Resize *resize, int64_t delta_bytes) {
+        bool forth = resize->growing ? delta_bytes > 0 : delta_bytes < 0;
+
+        return forth ? i64_magnitude(delta_bytes) : 0;
+}
+
+uint64_t resize_spare_bytes(const Resize *resize, int64_t delta_bytes) {
+        return u64_sub(confirmed_by(resize, delta_bytes),
+                       u64_add(confirmable_bytes(resize), resize->owed_bytes));
+}
+
+static void note_progress(Resize *resize, uint64_t now_usec) {
+        uint64_t least = u64_max(RESIZE_TOLERANCE_BYTES, resize_step_bytes(resize) / PROGRESS_SHARE);
+
+        if (resize->step_confirmed_bytes < resize->progress_bytes + least)
+                return;
+        resize->pace_usec = u64_max(resize->pace_usec, u64_sub(now_usec, resize->progress_usec));
+        resize->progress_bytes = resize->step_confirmed_bytes;
+        resize->progress_usec = now_usec;
+}
+
+ResizeAction resize_take_confirm(Resize *resize, const ResizeEvent *event) {
+        uint64_t said = confirmed_by(resize, event->delta_bytes), own = confirmable_bytes(resize);
+        uint64_t bytes = u64_min(said, own), late = u64_min(said - bytes, resize->owed_bytes);
+
+        if (!takes_confirm(resize, event))
                 return resize_wait();
 
         if (bytes > 0 && resize->decision.first_confirm_usec == 0)
                 resize->decision.first_confirm_usec = event->now_usec;
-        resize->step_stall_usec = u64_max(resize->step_stall_usec, event->stall_usec);
         if (bytes > resize->step_confirmed_bytes)
                 resize->moved_usec = event->now_usec;
+        resize->step_stall_usec = u64_max(resize->step_stall_usec, event->stall_usec);
         resize->step_confirmed_bytes = u64_max(resize->step_confirmed_bytes, bytes);
+        resize->step_late_bytes = u64_max(resize->step_late_bytes, late);
         resize->decision.confirmed_bytes =
-                resize->closed_bytes + signed_bytes(resize, resize->step_confirmed_bytes);
-        if (resize->step_confirmed_bytes >= resize->progress_bytes + progress) {
-                resize->pace_usec =
-                        u64_max(resize->pace_usec, u64_sub(event->now_usec, resize->progress_usec));
-                resize->progress_bytes = resize->step_confirmed_bytes;
-                resize->progress_usec = event->now_usec;
-        }
+                resize->closed_bytes +
+                signed_bytes(resize, resize->step_confirmed_bytes + resize->step_late_bytes);
+        if (!resize_is_adopting(resize))
+                note_progress(resize, event->now_usec);
         return close_if_whole(resize, event);
 }
 
@@ -227,10 +262,39 @@ void resize_count_stall(Resize *resize) {
         resize->step_stall_usec = 0;
 }
 
-ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event) {
-        resize->closed_bytes += signed_bytes(resize, resize->step_confirmed_bytes);
+/* Closes the books of step, of which confirmed bytes count. */
+static void settle_step(Resize *resize, const PlanStep *step, uint64_t confirmed) {
+        uint64_t given = u64_min(moved_bytes(resize, step), i64_magnitude(plan_step_delta_bytes(step)));
+
+        resize->closed_bytes += signed_bytes(resize, confirmed + resize->step_late_bytes);
+        resize->owed_bytes =
+                u64_add(u64_sub(resize->owed_bytes, resize->step_late_bytes), u64_sub(given, confirmed));
+        resize->step_confirmed_bytes = resize->step_late_bytes = 0;
         resize_count_stall(resize);
+}
+
+void resize_settle(Resize *resize) {
+        PlanStep step = resize->adopted;
+
+        if (!resize_is_adopting(resize))
+                return;
+        resize->adopted = (PlanStep){};
+        settle_step(resize, &step, u64_min(resize->step_confirmed_bytes, moved_bytes(resize, &step)));
+}
+
+ResizeAction resize_close_step(Resize *resize, const ResizeEvent *event) {
+        settle_step(resize, &resize->step, resize->step_confirmed_bytes);
         resize->closed_step = resize->step;
         advance_model(&resize->model, &resize->step, resize->growing);
         return resize_next_step(resize, event);
+}
+
+uint64_t resize_reach_bytes(const Resize *resize) {
+        return u64_min(u64_add(i64_magnitude(resize->closed_bytes), resize->owed_bytes),
+                       resize->decision.requested_bytes);
+}
+
+uint64_t resize_whole_bytes(const Resize *resize) {
+        return resize_asked_all(resize) ? u64_sub(resize->decision.requested_bytes, resize->slack_bytes)
+                                        : UINT64_MAX;
 }

@@ -81,6 +81,8 @@ ResizeAction resize_restore(Resize *resize, DecisionResult result, uint64_t now_
         resize->pending_result = result;
         resize->n_retries = 0;
         resize->closed_bytes = 0; /* all of it goes back */
+        resize->owed_bytes = resize->step_late_bytes = 0;
+        resize->adopted = (PlanStep){};
         resize_count_stall(resize);
 
         /* What is in flight is stopped first. */
@@ -108,12 +110,10 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
         uint64_t low = u64_min(step->from_bytes, step->to_bytes),
                  high = u64_max(step->from_bytes, step->to_bytes);
         uint64_t reached = u64_clamp(reached_bytes(resize), low, high);
-        /* The larger word counts for what the guest keeps, the smaller for what it can claim. */
-        uint64_t claimed = u64_min(resize->step_confirmed_bytes, resize_step_moved_bytes(resize));
 
-        resize->closed_bytes += resize->growing ? u64_delta(claimed, 0) : u64_delta(0, claimed);
-        resize_count_stall(resize);
-        resize->pending_result = resize->closed_bytes != 0 ? RESULT_PARTIAL : RESULT_TIMEOUT;
+        /* The larger word counts for what the guest keeps, the smaller for what it can claim in the end. */
+        resize->adopted = *step;
+        resize->pending_result = RESULT_TIMEOUT;
         resize->n_retries = 0;
 
         if (step->actuator == ACTUATOR_DIMM && resize->growing)
@@ -132,8 +132,10 @@ ResizeAction resize_adopt(Resize *resize, uint64_t now_usec) {
 
 ResizeAction resize_restore_accepted(Resize *resize, uint64_t now_usec) {
         resize->n_retries = 0;
-        if (is_pulling(resize))
-                resize->prepared = (Dimm){}; /* it is gone */
+        if (is_pulling(resize)) { /* it is gone */
+                resize->prepared = (Dimm){};
+                resize->adopted = (PlanStep){};
+        }
         if (!restoring_original(resize))
                 return resize_finish(resize, resize->pending_result, now_usec);
         resize->touched &= ~resize_hand_bit(&resize->step);

@@ -36,6 +36,7 @@ static void clear_course(Decision *decision) {
         decision->confirmed_bytes = 0;
         decision->request_usec = decision->accepted_usec = decision->first_confirm_usec = 0;
         decision->closed_usec = decision->guest_stall_usec = 0;
+        decision->late_bytes = decision->late_usec = 0;
 }
 
 ResizeAction resize_begin(Resize *resize, const ResizeConfig *config, const Decision *decision,
@@ -71,6 +72,9 @@ ResizeAction resize_begin(Resize *resize, const ResizeConfig *config, const Deci
 
 ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_usec) {
         resize->phase = RESIZE_IDLE;
+        resize_settle(resize);
+        if (result == RESULT_TIMEOUT && resize->closed_bytes != 0)
+                result = RESULT_PARTIAL;
         resize->decision.result = result;
         resize->decision.confirmed_bytes = resize->closed_bytes;
         resize->decision.closed_usec = now_usec;
@@ -78,6 +82,13 @@ ResizeAction resize_finish(Resize *resize, DecisionResult result, uint64_t now_u
                               .step = resize->step,
                               .step_number = resize->step_number,
                               .online = resize->prepared}; /* what was prepared for nothing comes back */
+}
+
+/* What the guest has confirmed by then is its own all the same. */
+static ResizeAction lose(Resize *resize, uint64_t now_usec) {
+        if (resize->phase == RESIZE_COMMANDED || resize->phase == RESIZE_CONFIRMING)
+                resize->adopted = resize->step;
+        return resize_finish(resize, RESULT_LOST, now_usec);
 }
 
 static ResizeAction on_reply(Resize *resize, const ResizeEvent *event) {
@@ -104,7 +115,7 @@ static ResizeAction on_model(Resize *resize, const ResizeEvent *event) {
         /* Steps are by index: with other devices than at the start none of them means what it meant. */
         if (!memory_model_is_sane(event->model) ||
             !memory_model_same_devices(event->model, &resize->original))
-                return resize_finish(resize, RESULT_LOST, event->now_usec);
+                return lose(resize, event->now_usec);
         return resize_take_model(resize, event);
 }
 
@@ -221,7 +232,7 @@ ResizeAction resize_feed(Resize *resize, const ResizeEvent *event) {
                 return resize_wait();
 
         case RESIZE_EVENT_LOST:
-                return resize_finish(resize, RESULT_LOST, event->now_usec);
+                return lose(resize, event->now_usec);
 
         case RESIZE_EVENT_TICK:
                 return on_tick(resize, event);

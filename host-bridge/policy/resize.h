@@ -111,6 +111,11 @@ typedef struct Resize {
         unsigned blocks_offline;       /* by the guest's latest word */
         unsigned blocks_aside;         /* of them, those that are not the open step's to wait for */
         DecisionResult pending_result; /* what FINISH will say once restored */
+        PlanStep adopted;         /* the step that is given up: it counts with what comes until the end */
+        uint64_t step_late_bytes; /* confirmed beyond the open step: what earlier ones were short of */
+        uint64_t owed_bytes;      /* by closed steps: the hypervisor gave it, and no guest has confirmed it */
+        uint64_t before_bytes;    /* closed when the last command's step began; magnitude */
+        unsigned confirming_step; /* its number */
         uint64_t begun_usec;
         uint64_t progress_bytes;                  /* confirmed when the deadline was last moved */
         uint64_t pace_from_usec, pace_from_bytes; /* since when, and from where, its pace is measured */
@@ -148,6 +153,13 @@ uint64_t resize_deadline_usec(const Resize *resize);
  * tells a balloon's target.
  */
 uint64_t resize_reserved_bytes(const Resize *resize);
+
+/* Of a closed resize: what the guest may have confirmed in the end, and what of it makes the decision whole; magnitudes. */
+uint64_t resize_reach_bytes(const Resize *resize);
+uint64_t resize_whole_bytes(const Resize *resize);
+
+/* Of an open one: what of a confirmation it has no use for. */
+uint64_t resize_spare_bytes(const Resize *resize, int64_t delta_bytes);
 
 static inline bool resize_is_open(const Resize *resize) {
         return resize->phase != RESIZE_IDLE;

@@ -134,6 +134,8 @@ static const FieldRow decision_rows[] = {
         DECISION(first_confirm_usec, READ_U64),
         DECISION(closed_usec, READ_U64),
         DECISION(guest_stall_usec, READ_U64),
+        DECISION(late_bytes, READ_U64),
+        DECISION(late_usec, READ_U64),
         INPUT_NAME(urgency, urgency_to_string),
         INPUT_NAME(cause, cause_to_string),
         INPUT(usable_bytes, READ_U64),

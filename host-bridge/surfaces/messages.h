@@ -15,3 +15,4 @@
 #define MESSAGE_ID_MONITOR_LOST   "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c0a"
 #define MESSAGE_ID_AGENT_LOST     "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c0b"
 #define MESSAGE_ID_LEASED         "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c0c"
+#define MESSAGE_ID_LATE           "5b9f1c6c0c7e4b0c9b2a5d3e7f1a4c0d"

@@ -339,6 +339,20 @@ void metrics_count(MetricsResizes *resizes, const Decision *decision) {
         count_in_bucket(resizes->n_in_bucket[direction], usec);
 }
 
+void metrics_count_late(MetricsResizes *resizes, const Decision *decision, const Decision *before) {
+        unsigned direction = decision->kind;
+
+        assert(resizes);
+        assert(decision && before);
+
+        if (direction >= METRICS_DIRECTIONS || before->result == RESULT_PENDING)
+                return;
+        resizes->late_bytes[direction] =
+                u64_add(resizes->late_bytes[direction], u64_sub(decision->late_bytes, before->late_bytes));
+        if (before->first_confirm_usec == 0) /* nothing had come by its end: this is the relief */
+                count_relief(resizes, decision);
+}
+
 /*
  * Every series that can come is there from the start, at 0: rate() does not see the first increment of one that
  * appears with it. Without an actuator are only those that ended before the first step, or are of the shadow.
@@ -368,6 +382,15 @@ static void add_requests(MetricsText *text, const MetricsResizes *resizes) {
                         }
         text_add(text, "%s{direction=\"grow\",actuator=\"none\",result=\"denied\"} %" PRIu64 "\n", name,
                  resizes->denied);
+}
+
+static void add_late(MetricsText *text, const MetricsResizes *resizes) {
+        static const char name[] = "memtide_resize_late_bytes_total";
+
+        add_head(text, name, "counter", "What guests confirmed of resizes that had ended without it.");
+        for (unsigned direction = 0; direction < METRICS_DIRECTIONS; direction++)
+                text_add(text, "%s{direction=\"%s\"} %" PRIu64 "\n", name,
+                         decision_kind_to_string((DecisionKind) direction), resizes->late_bytes[direction]);
 }
 
 /* label: with its comma behind, or "". */
@@ -433,6 +456,7 @@ int metrics_print_host(MetricsText *text, const BridgeSnapshot *bridge, const Me
 
         add_host(text, bridge);
         add_requests(text, resizes);
+        add_late(text, resizes);
         add_durations(text, resizes);
         return text->error;
 }

@@ -78,10 +78,14 @@ typedef struct MetricsResizes {
         uint64_t n_timed[METRICS_DIRECTIONS], timed_usec[METRICS_DIRECTIONS];
         /* of growth after an alarm: until the guest confirmed the first of it */
         uint64_t n_relief_in_bucket[METRICS_BUCKETS], n_relieved, relief_usec;
+        uint64_t late_bytes[METRICS_DIRECTIONS]; /* confirmed of resizes that were closed already */
 } MetricsResizes;
 
-/* Counts a decision whose result stands. */
+/* Counts a decision that is closed, once. */
 void metrics_count(MetricsResizes *resizes, const Decision *decision);
+
+/* Counts what has been confirmed of it since: it is closed as often as before. */
+void metrics_count_late(MetricsResizes *resizes, const Decision *decision, const Decision *before);
 
 /* The samples of a snapshot; counters as the guest has them. */
 void metrics_of_vm(const VmSnapshot *vm, MetricsVm *ret);

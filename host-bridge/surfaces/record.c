@@ -3,8 +3,9 @@
 /*
  * A ring of decisions, newest last, and their words in the log.
  *
- * A decision is put when it is made, as it goes and when it is closed; the one slot is updated, so a ring of N holds
- * N decisions and not N updates. It is logged on the first put and on the one that closes it. The ring is searched
+ * A decision is put when it is made, as it goes, when it is closed and when more of it is confirmed later; the one slot is
+ * updated, so a ring of N holds N decisions and not N updates. It is logged on the first put, on the one that closes it and on
+ * those that amend it, also where it has left the ring by then: the log and the audit have it still. The ring is searched
  * from its newest end, where the open decisions are: no index is needed.
  */
 
@@ -151,35 +152,59 @@ static void log_closed(const Decision *decision) {
                   decision_kind_to_string(decision->kind), format_size(wanted, decision->wanted_bytes),
                   decision_result_to_string(decision->result), decision->refusal != REFUSAL_NONE ? ", " : "",
                   decision->refusal != REFUSAL_NONE ? refusal_reason_to_string(decision->refusal) : "",
-                  delta < 0 ? "-" : "+",
-                  format_size(confirmed, delta < 0 ? UINT64_C(0) - (uint64_t) delta : (uint64_t) delta),
+                  delta < 0 ? "-" : "+", format_size(confirmed, i64_magnitude(delta)),
                   format_timespan(took, u64_sub(decision->closed_usec, decision->alarm_usec)));
 }
 
+static void log_late(const Decision *decision) {
+        LogField fields[LOG_FIELDS_OF_DECISION + 1];
+        char late[FORMAT_SIZE_MAX], confirmed[FORMAT_SIZE_MAX], after[FORMAT_TIMESPAN_MAX];
+        size_t n = log_fields(decision, fields);
+
+        fields[n++] = (LogField){"LATE_BYTES", .number = (int64_t) decision->late_bytes};
+        log_event(LOG_NOTICE, MESSAGE_ID_LATE, fields, n,
+                  "%s: %s %s, late: %s of %s%s that the guest confirms came up to %s after it was closed",
+                  decision->vm, decision_kind_to_string(decision->kind),
+                  decision_result_to_string(decision->result), format_size(late, decision->late_bytes),
+                  decision->confirmed_bytes < 0 ? "-" : "+",
+                  format_size(confirmed, i64_magnitude(decision->confirmed_bytes)),
+                  format_timespan(after, u64_sub(decision->late_usec, decision->closed_usec)));
+}
+
+static Decision *new_slot(Record *record) {
+        Decision *slot = record->ring + record->next;
+
+        record->next = (record->next + 1) % record->capacity;
+        record->n = MIN_OF(record->n + 1, record->capacity);
+        return slot;
+}
+
 void record_put(Record *record, const Decision *decision) {
-        Decision *slot;
-        bool closes, final;
+        Decision *slot, before;
+        bool known;
 
         assert(record);
         assert(decision && decision->id != 0);
 
         slot = find(record, decision->id);
-        closes = decision->result != RESULT_PENDING && decision->result != RESULT_DENIED;
-        final = decision->result != RESULT_PENDING && (!slot || slot->result == RESULT_PENDING);
-        if (slot) {
-                closes = closes && slot->result == RESULT_PENDING;
-        } else {
-                slot = record->ring + record->next;
-                record->next = (record->next + 1) % record->capacity;
-                record->n = MIN_OF(record->n + 1, record->capacity);
+        known = slot != NULL;
+        if (known)
+                before = *slot;
+        else if (decision->late_bytes == 0) {
+                slot = new_slot(record);
                 log_made(decision);
         }
-        *slot = *decision;
-        if (closes)
+        if (slot)
+                *slot = *decision;
+        if (decision->late_bytes > 0) {
+                if (!known || before.late_bytes < decision->late_bytes)
+                        log_late(decision);
+        } else if (decision->result != RESULT_DENIED && record_is_final(decision, known ? &before : NULL))
                 log_closed(decision);
         for (size_t i = 0; i < RECORD_WATCHERS_MAX; i++)
                 if (record->watchers[i].watcher)
-                        record->watchers[i].watcher(decision, final, record->watchers[i].userdata);
+                        record->watchers[i].watcher(decision, known ? &before : NULL,
+                                                    record->watchers[i].userdata);
 }
 
 size_t record_list(const Record *record, const char *vm, Decision *ret, size_t n) {

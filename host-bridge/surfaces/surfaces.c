@@ -17,11 +17,13 @@ struct Surfaces {
         MetricsResizes resizes;
 };
 
-static void on_decision(const Decision *decision, bool final, void *userdata) {
+static void on_decision(const Decision *decision, const Decision *before, void *userdata) {
         Surfaces *surfaces = userdata;
 
-        if (final)
+        if (record_is_final(decision, before))
                 metrics_count(&surfaces->resizes, decision);
+        else if (before)
+                metrics_count_late(&surfaces->resizes, decision, before);
         if (surfaces->audit)
                 audit_put(surfaces->audit, decision);
         bus_tell(surfaces->bus, decision);

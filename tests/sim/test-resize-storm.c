@@ -212,6 +212,8 @@ static void check_finish(const Storm *storm, const ResizeAction *action) {
                                                     : decision->confirmed_bytes <= 0);
         if (decision->result == RESULT_DONE)
                 assert_true(decision->confirmed_bytes != 0);
+        assert_true(resize_reach_bytes(&storm->resize) >= i64_magnitude(decision->confirmed_bytes));
+        assert_true(resize_reach_bytes(&storm->resize) <= decision->requested_bytes);
 }
 
 static void check(Storm *storm, const ResizeAction *action) {

@@ -149,6 +149,8 @@ void script_run(const Script *script) {
         assert_int_equal(resize.decision.id, 42);
         assert_int_equal(resize.decision.confirmed_bytes, script->confirmed * (int64_t) MIB);
         assert_int_equal(resize.decision.n_steps, script->n_steps);
+        if (script->reach > 0)
+                assert_int_equal(resize_reach_bytes(&resize), script->reach * MIB);
 
         event.kind = RESIZE_EVENT_TICK;
         assert_int_equal(resize_feed(&resize, &event).kind, RESIZE_WAIT); /* over is over */

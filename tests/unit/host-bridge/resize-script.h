@@ -52,6 +52,7 @@ typedef struct Script {
         uint64_t dimm, second, unit; /* plugged as numbers 0 and 1; what may be plugged */
         Line lines[LINES_MAX];
         int64_t confirmed;
+        uint64_t reach; /* what may be confirmed in the end; 0: not looked at */
         unsigned n_steps;
 } Script;
 

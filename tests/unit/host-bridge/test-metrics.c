@@ -231,8 +231,10 @@ static void test_resizes(void **state) {
                 "memtide_resize_duration_seconds_count{direction=\"shrink\"} 0",
                 "memtide_alarm_to_usable_seconds_bucket{le=\"0.05\"} 0",
                 "memtide_alarm_to_usable_seconds_bucket{le=\"0.1\"} 1",
-                "memtide_alarm_to_usable_seconds_sum 0.060000",
-                "memtide_alarm_to_usable_seconds_count 1",
+                "memtide_alarm_to_usable_seconds_sum 10.060000",
+                "memtide_alarm_to_usable_seconds_count 2",
+                "memtide_resize_late_bytes_total{direction=\"grow\"} 13",
+                "memtide_resize_late_bytes_total{direction=\"shrink\"} 0",
         };
         static const uint64_t durations[] = {10000, 200000, 61000000};
         MetricsResizes resizes = {0};
@@ -253,6 +255,27 @@ static void test_resizes(void **state) {
         metrics_count(&resizes, &decision);
         metrics_count(&resizes, &(const Decision){.kind = DECISION_SHRINK, .result = RESULT_REFUSED});
         metrics_count(&resizes, &(const Decision){.kind = DECISION_DENY, .result = RESULT_DENIED});
+        /* Two came late: one that had nothing by its end, and one that has been counted. */
+        metrics_count_late(&resizes,
+                           &(const Decision){.rule = RULE_GROW_ALARM,
+                                             .result = RESULT_PARTIAL,
+                                             .late_bytes = 8,
+                                             .alarm_usec = 1,
+                                             .first_confirm_usec = 1 + 10 * USEC_PER_SEC},
+                           &(const Decision){.rule = RULE_GROW_ALARM,
+                                             .result = RESULT_TIMEOUT,
+                                             .alarm_usec = 1});
+        metrics_count_late(&resizes,
+                           &(const Decision){.rule = RULE_GROW_ALARM,
+                                             .result = RESULT_DONE,
+                                             .late_bytes = 9,
+                                             .alarm_usec = 1,
+                                             .first_confirm_usec = 2},
+                           &(const Decision){.rule = RULE_GROW_ALARM,
+                                             .result = RESULT_PARTIAL,
+                                             .late_bytes = 4,
+                                             .alarm_usec = 1,
+                                             .first_confirm_usec = 2});
         text = print(NULL, 0, &resizes);
         assert_lines(&text, lines, ELEMENTSOF(lines));
         assert_null(strstr(text.data, "\"pending\""));

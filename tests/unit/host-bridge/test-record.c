@@ -73,13 +73,15 @@ static void test_the_oldest_falls_out(void **state) {
 
 typedef struct Heard {
         unsigned n, n_final;
+        Decision before; /* all zero: there was none */
 } Heard;
 
-static void hear(const Decision *decision, bool final, void *userdata) {
+static void hear(const Decision *decision, const Decision *before, void *userdata) {
         Heard *heard = userdata;
 
         heard->n++;
-        heard->n_final += final;
+        heard->n_final += record_is_final(decision, before);
+        heard->before = before ? *before : (Decision){0};
 }
 
 static void test_watchers_hear_each_end_once(void **state) {
@@ -105,6 +107,41 @@ static void test_watchers_hear_each_end_once(void **state) {
         assert_int_equal(other.n_final, 3);
 }
 
+static void put_late(Record *record, uint64_t id, uint64_t late_bytes) {
+        Decision decision = make(id, "a", RESULT_DONE);
+
+        decision.late_bytes = late_bytes;
+        record_put(record, &decision);
+}
+
+static void test_what_comes_late_amends(void **state) {
+        _cleanup_(record_freep) Record *record = NULL;
+        Heard heard = {0};
+        Decision found[8];
+
+        assert_int_equal(record_new(2, &record), 0);
+        record_watch(record, hear, &heard);
+        put(record, 1, "a", RESULT_PENDING);
+        put(record, 1, "a", RESULT_PARTIAL);
+        put(record, 2, "a", RESULT_PENDING);
+        put_late(record, 1, 5);
+        put_late(record, 1, 7);
+        assert_int_equal(heard.n_final, 1); /* it was closed once */
+        assert_int_equal(heard.before.late_bytes, 5);
+        assert_int_equal(record_list(record, NULL, found, 8), 2);
+        assert_int_equal(found[1].id, 1);
+        assert_int_equal(found[1].result, RESULT_DONE);
+
+        put(record, 3, "a", RESULT_PENDING);
+        put_late(record, 1, 9); /* it has fallen out, and is told all the same */
+        assert_int_equal(heard.n, 7);
+        assert_int_equal(heard.before.id, 0);
+        assert_int_equal(heard.n_final, 1);
+        assert_int_equal(record_list(record, NULL, found, 8), 2);
+        assert_int_equal(found[0].id, 3);
+        assert_int_equal(found[1].id, 2);
+}
+
 static void test_ids_rise(void **state) {
         _cleanup_(record_freep) Record *record = NULL;
         uint64_t first;
@@ -121,6 +158,7 @@ int main(void) {
                 cmocka_unit_test(test_an_update_takes_no_new_slot),
                 cmocka_unit_test(test_the_oldest_falls_out),
                 cmocka_unit_test(test_watchers_hear_each_end_once),
+                cmocka_unit_test(test_what_comes_late_amends),
                 cmocka_unit_test(test_ids_rise),
         };
 

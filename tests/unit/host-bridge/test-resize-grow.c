@@ -224,6 +224,66 @@ static const Script scripts[] = {
                 .confirmed = 60, .n_steps = 1,
         },
         {
+                "grow: what the first wave was short of comes with the second, and no more than that",
+                DECISION_GROW, .wanted = 256, .block = 2, .wave = 128,
+                .lines = {
+                        {0, COMMANDS(128)},
+                        {1, ACCEPTED, WAITS},
+                        {70, CONFIRM, .mib = 60, WAITS},
+                        {80, MODEL, .mib = 128, WAITS},
+                        {380, HEARD, WAITS},
+                        {381, TICK, COMMANDS(256)},
+                        {382, ACCEPTED, WAITS},
+                        {400, CONFIRM, .mib = 68, WAITS},
+                        {410, MODEL, .mib = 256, WAITS},
+                        {420, CONFIRM, .mib = 999, FINISHES(RESULT_DONE)},
+                },
+                .confirmed = 256, .reach = 256, .n_steps = 2,
+        },
+        {
+                "grow: what the first wave was short of may still come when all is over",
+                DECISION_GROW, .wanted = 256, .block = 2, .wave = 128,
+                .lines = {
+                        {0, COMMANDS(128)},
+                        {1, ACCEPTED, WAITS},
+                        {70, CONFIRM, .mib = 60, WAITS},
+                        {80, MODEL, .mib = 128, WAITS},
+                        {380, HEARD, WAITS},
+                        {381, TICK, COMMANDS(256)},
+                        {382, ACCEPTED, WAITS},
+                        {410, MODEL, .mib = 256, WAITS},
+                        {420, CONFIRM, .mib = 130, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 190, .reach = 256, .n_steps = 2,
+        },
+        {
+                "grow: given up, and a part comes while the hypervisor is told so",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {40, MODEL, .mib = 100, WAITS},
+                        {5001, TICK, COMMANDS(100)},
+                        {5002, CONFIRM, .mib = 90, .alone = true, WAITS},
+                        {5003, CONFIRM, .mib = 256, .alone = true, WAITS}, /* more than it was given */
+                        {5004, MODEL, .mib = 100, WAITS},
+                        {5005, ACCEPTED, FINISHES(RESULT_PARTIAL)},
+                },
+                .confirmed = 100, .reach = 100, .n_steps = 1,
+        },
+        {
+                "grow: given up, and the rest of what is plugged may still come",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {40, MODEL, .mib = 100, WAITS},
+                        {5001, TICK, COMMANDS(100)},
+                        {5002, ACCEPTED, FINISHES(RESULT_TIMEOUT)},
+                },
+                .confirmed = 0, .reach = 100, .n_steps = 1,
+        },
+        {
                 "grow: a slow guest is waited for by its own pace",
                 DECISION_GROW, .wanted = 256, .block = 2,
                 .lines = {
@@ -352,6 +412,18 @@ static const Script scripts[] = {
                 DECISION_GROW, .wanted = 256, .block = 2,
                 .lines = {{0, COMMANDS(256)}, {1, ACCEPTED, WAITS}, {2, LOST, FINISHES(RESULT_LOST)}},
                 .n_steps = 1,
+        },
+        {
+                "grow: lost, and what was confirmed by then is on record",
+                DECISION_GROW, .wanted = 256, .block = 2,
+                .lines = {
+                        {0, COMMANDS(256)},
+                        {1, ACCEPTED, WAITS},
+                        {40, MODEL, .mib = 130, WAITS},
+                        {41, CONFIRM, .mib = 100, WAITS},
+                        {42, LOST, FINISHES(RESULT_LOST)},
+                },
+                .confirmed = 100, .reach = 130, .n_steps = 1,
         },
 };
 /* clang-format on */
