@@ -170,7 +170,7 @@ static void agent_watch_growth(Agent *agent) {
                         },
         };
         agent_say(&message, agent);
-        if (!agent->grow.open)
+        if (step.whole || !agent->grow.open)
                 agent_tell_grown(agent);
 }
 

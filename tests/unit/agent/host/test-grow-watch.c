@@ -91,6 +91,53 @@ static void test_scripts(void **state) {
         }
 }
 
+/* 60 of 128 MiB have come when the host sends another wave: the other 68 come among its own, and after. */
+static void test_what_the_wave_before_lacked(void **state) {
+        MessageGrowNotice notice = {.id = 5, .bytes = 128 * MIB, .deadline_usec = UINT64_MAX};
+        Snapshot sample = sample_at(0, 0);
+        GrowWatch watch = {};
+        GrowStep step;
+
+        grow_watch_open(&watch, &notice, &sample, START_USEC, 0);
+        sample = sample_at(50, 60);
+        assert_false(grow_watch_step(&watch, &sample).whole);
+        notice = (MessageGrowNotice){.id = 6, .bytes = 64 * MIB, .deadline_usec = UINT64_MAX};
+        grow_watch_open(&watch, &notice, &sample, sample.now_usec, 0);
+
+        sample = sample_at(100, 60 + 64);
+        step = grow_watch_step(&watch, &sample);
+        assert_int_equal(step.delta_bytes, 64 * MIB);
+        assert_true(step.whole && watch.open);
+        sample = sample_at(4000, 60 + 64 + 68);
+        step = grow_watch_step(&watch, &sample);
+        assert_int_equal(step.delta_bytes, (64 + 68) * MIB);
+        assert_false(watch.open);
+
+        grow_watch_open(&watch, &notice, &sample, sample.now_usec, 0); /* which lacked nothing */
+        sample = sample_at(4050, 192 + 64);
+        (void) grow_watch_step(&watch, &sample);
+        assert_false(watch.open);
+}
+
+/* It was there before the first wave began: nobody waits for it for a minute. */
+static void test_what_is_lacked_is_not_awaited_for_long(void **state) {
+        MessageGrowNotice notice = {.id = 5, .bytes = 128 * MIB, .deadline_usec = UINT64_MAX};
+        Snapshot sample = sample_at(0, 0);
+        GrowWatch watch = {};
+
+        grow_watch_open(&watch, &notice, &sample, START_USEC, 0);
+        sample = sample_at(50, 60);
+        (void) grow_watch_step(&watch, &sample);
+        grow_watch_open(&watch, &notice, &sample, sample.now_usec, 0);
+        sample = sample_at(100, 60 + 128);
+        assert_true(grow_watch_step(&watch, &sample).whole);
+        sample = sample_at(5099, 60 + 128);
+        assert_false(grow_watch_step(&watch, &sample).confirm);
+        sample = sample_at(5100, 60 + 128);
+        assert_true(grow_watch_step(&watch, &sample).confirm);
+        assert_false(watch.open);
+}
+
 static void test_a_balloon_counts_by_what_is_usable(void **state) {
         MessageGrowNotice notice = {.id = 5, .bytes = 64 * MIB, .deadline_usec = UINT64_MAX, .balloon = true};
         Snapshot before = sample_at(0, 0), now = sample_at(50, 0);
@@ -134,6 +181,8 @@ static void test_delay(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_scripts),
+                cmocka_unit_test(test_what_the_wave_before_lacked),
+                cmocka_unit_test(test_what_is_lacked_is_not_awaited_for_long),
                 cmocka_unit_test(test_delay),
                 cmocka_unit_test(test_a_balloon_counts_by_what_is_usable),
         };
