@@ -27,5 +27,8 @@ DEFINE_CLEANUP_FUNC(BusVms, bus_vms_free)
 /* Serves them on that connection as long as it lives; vms is borrowed. Returns 0 or more, or -errno. */
 int bus_vms_serve(BusVms *vms, sd_bus *bus);
 
+/* VM's entry in an answer to GetManagedObjects, as sd-bus makes it. Returns 0 or more, or -errno. */
+int bus_vms_append(sd_bus_message *reply, const VmSnapshot *vm);
+
 /* InterfacesAdded once the VM is there, InterfacesRemoved while it still is. Returns 0 or more, or -errno. */
 int bus_vms_tell(sd_bus *bus, const char *vm, bool there);

@@ -5,6 +5,7 @@
 #include "host-bridge/surfaces/bus.h"
 
 #include <assert.h>
+#include <string.h>
 #include <systemd/sd-bus.h>
 
 #include "common/bus-field.h"
@@ -50,7 +51,7 @@ static int method_get_bridge(sd_bus_message *call, void *userdata, sd_bus_error 
 static int method_list_vms(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *bus = userdata;
 
-        return bus_listing_answer(bus->listing, call, error);
+        return bus_listing_answer(bus->listing, BUS_LISTING_VMS, call, error);
 }
 
 static int method_get_vm(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -110,17 +111,6 @@ static int method_list_history(sd_bus_message *call, void *userdata, sd_bus_erro
         return bus_answer_history(call, bus->audit, name, MIN_OF(most, BUS_DECISIONS_MAX), error);
 }
 
-/* In the order of lacks.h. */
-static int append_lacks(sd_bus_message *reply, Bus *bus) {
-        int r = 0;
-
-        for (Lack lack = 0; lack < LACK_KIND_MAX && r >= 0; lack++)
-                if (lacks_has(bus->vm.lacks, lack))
-                        r = bus_append_fields(reply, bus->fields,
-                                              fields_of_lack(bus->vm.name, lack, bus->fields));
-        return r;
-}
-
 static int method_diagnose(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         Bus *bus = userdata;
@@ -130,15 +120,15 @@ static int method_diagnose(sd_bus_message *call, void *userdata, sd_bus_error *e
         r = sd_bus_message_read(call, "s", &name);
         if (r < 0)
                 return r;
-        if (*name && !bus->source.vm_named(bus->source.userdata, name, &bus->vm))
+        if (!*name)
+                return bus_listing_answer(bus->listing, BUS_LISTING_LACKS, call, error);
+        if (!bus->source.vm_named(bus->source.userdata, name, &bus->vm))
                 return sd_bus_error_setf(error, BUS_ERROR_NO_VM, "The bridge knows no VM '%s'.", name);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        if (r >= 0 && *name)
-                r = append_lacks(reply, bus);
-        for (size_t i = 0; !*name && r >= 0 && bus->source.vm_at(bus->source.userdata, i, &bus->vm); i++)
-                r = append_lacks(reply, bus);
+        if (r >= 0)
+                r = bus_append_lacks(reply, &bus->vm, bus->fields);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
@@ -195,10 +185,24 @@ static const sd_bus_vtable bus_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+/* Before sd-bus, which would ask for each VM in one go. */
+static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *bus = userdata;
+
+        if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects") <=
+                    0 ||
+            strcmp(sd_bus_message_get_path(call), BUS_OBJECT_PATH) != 0 ||
+            !sd_bus_message_has_signature(call, ""))
+                return 0;
+        return bus_listing_answer(bus->listing, BUS_LISTING_OBJECTS, call, error);
+}
+
 static int serve_vms(sd_bus *connection, void *userdata) {
         const Bus *bus = userdata;
+        int r;
 
-        return bus_vms_serve(bus->vms, connection);
+        r = bus_vms_serve(bus->vms, connection);
+        return r < 0 ? r : sd_bus_add_filter(connection, NULL, on_call, userdata);
 }
 
 static BusObject object_of(Bus *bus) {

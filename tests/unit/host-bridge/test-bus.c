@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/units.h"
+#include "host-bridge/policy/lacks.h"
 #include "host-bridge/surfaces/bus-listing.h"
 
 typedef struct Fixture {
@@ -26,15 +27,18 @@ typedef struct Fixture {
 } Fixture;
 
 static size_t n_vms;
+static uint64_t n_changes, n_changes_per_look;
 
 static void source_bridge(void *userdata, BridgeSnapshot *ret) {
         *ret = (BridgeSnapshot){.budget_bytes = 4 * GIB,
                                 .committed_bytes = GIB,
                                 .n_vms = n_vms,
+                                .n_changes = n_changes,
                                 .version = "1"};
 }
 
 static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
+        n_changes += n_changes_per_look;
         if (index >= n_vms)
                 return false;
         *ret = (VmSnapshot){.state = VM_MANAGED, .size_bytes = 512 * MIB, .need_bytes = -(int64_t) MIB};
@@ -43,6 +47,7 @@ static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
         ret->missing[0] = FACILITY_PSI;
         ret->missing_error[0] = 2;
         ret->report_age_usec = UINT64_MAX;
+        ret->lacks = UINT64_C(1) << LACK_BALLOON;
         ret->name[0] = (char) ('a' + index);
         return true;
 }
@@ -60,6 +65,7 @@ static int setup(void **state) {
         char address[128];
 
         n_vms = 2;
+        n_changes_per_look = 0;
 
         (void) strcpy(f->folder, "/tmp/test-bus-XXXXXX");
         assert_non_null(mkdtemp(f->folder));
@@ -331,6 +337,116 @@ static void test_listing_is_patient(void **state) {
         assert_int_equal(n[0], 2);
 }
 
+static void call_objects(Fixture *f) {
+        f->reply = sd_bus_message_unref(f->reply);
+        assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH,
+                                             "org.freedesktop.DBus.ObjectManager", "GetManagedObjects",
+                                             on_reply, f, NULL) >= 0);
+        for (int i = 0; i < 2000 && !f->reply; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_non_null(f->reply);
+}
+
+/* "Name=a State=managed ..." of the properties at which the message stands. */
+static void read_properties(sd_bus_message *message, char *text, size_t size) {
+        const char *key, *contents, *word;
+        uint64_t number;
+        char type;
+
+        *text = '\0';
+        assert_true(sd_bus_message_enter_container(message, 'a', "{sv}") > 0);
+        while (sd_bus_message_enter_container(message, 'e', "sv") > 0) {
+                size_t length = strlen(text);
+
+                assert_true(sd_bus_message_read(message, "s", &key) > 0);
+                assert_true(sd_bus_message_peek_type(message, &type, &contents) > 0);
+                assert_true(sd_bus_message_enter_container(message, 'v', contents) > 0);
+                if (*contents == 's') {
+                        assert_true(sd_bus_message_read(message, "s", &word) > 0);
+                        (void) snprintf(text + length, size - length, "%s=%s ", key, word);
+                } else {
+                        assert_true(sd_bus_message_read(message, "t", &number) > 0);
+                        (void) snprintf(text + length, size - length, "%s=%llu ", key,
+                                        (unsigned long long) number);
+                }
+                assert_true(sd_bus_message_exit_container(message) > 0);
+                assert_true(sd_bus_message_exit_container(message) > 0);
+        }
+        assert_true(sd_bus_message_exit_container(message) > 0);
+}
+
+/* An object of GetManagedObjects says what sd-bus does of the same object. */
+static void test_objects(void **state) {
+        char alone[256], together[256];
+        const char *path, *interface;
+        Fixture *f = *state;
+
+        assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH "/vm/a",
+                                             "org.freedesktop.DBus.Properties", "GetAll", on_reply, f, "s",
+                                             "org.memtide.Vm1") >= 0);
+        for (int i = 0; i < 200 && !f->reply; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        read_properties(f->reply, alone, sizeof(alone));
+
+        call_objects(f);
+        assert_true(sd_bus_message_enter_container(f->reply, 'a', "{oa{sa{sv}}}") > 0);
+        assert_true(sd_bus_message_enter_container(f->reply, 'e', "oa{sa{sv}}") > 0);
+        assert_true(sd_bus_message_read(f->reply, "o", &path) > 0);
+        assert_string_equal(path, BUS_OBJECT_PATH "/vm/a");
+        assert_true(sd_bus_message_enter_container(f->reply, 'a', "{sa{sv}}") > 0);
+        while (sd_bus_message_enter_container(f->reply, 'e', "sa{sv}") > 0) {
+                assert_true(sd_bus_message_read(f->reply, "s", &interface) > 0);
+                read_properties(f->reply, together, sizeof(together));
+                assert_true(sd_bus_message_exit_container(f->reply) > 0);
+        }
+        assert_string_equal(interface, "org.memtide.Vm1");
+        assert_string_equal(together, alone);
+        assert_non_null(strstr(together, "Name=a State=managed SizeBytes=536870912"));
+        assert_true(sd_bus_message_exit_container(f->reply) > 0);
+        assert_true(sd_bus_message_exit_container(f->reply) > 0);
+        assert_true(sd_bus_message_skip(f->reply, "{oa{sa{sv}}}") > 0); /* the other VM */
+        assert_true(sd_bus_message_at_end(f->reply, false) > 0);
+}
+
+/* Who hears that a VM has gone, and then that it is there, has it for good. */
+static void test_objects_are_of_one_moment(void **state) {
+        Fixture *f = *state;
+
+        n_changes_per_look = 1;
+        call_objects(f);
+        assert_true(sd_bus_message_is_method_error(f->reply, SD_BUS_ERROR_LIMITS_EXCEEDED) > 0);
+        n_changes_per_look = 0;
+        call_objects(f);
+        assert_false(sd_bus_message_is_method_error(f->reply, NULL));
+        n_changes_per_look = 1;
+        call(f, "ListVms", "", NULL, 0); /* as good as it can be */
+        assert_int_equal(count_listed(f->reply), n_vms);
+}
+
+/* What goes over all VMs lets others go first. */
+static void test_all_of_them_is_patient(void **state) {
+        unsigned n_objects[2] = {0}, n_lacks[2] = {0};
+        Fixture *f = *state;
+
+        n_vms = 20;
+        assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH,
+                                             "org.freedesktop.DBus.ObjectManager", "GetManagedObjects",
+                                             on_listed, n_objects, NULL) >= 0);
+        assert_true(sd_bus_call_method_async(f->client, NULL, NULL, BUS_OBJECT_PATH, BUS_INTERFACE,
+                                             "Diagnose", on_listed, n_lacks, "s", "") >= 0);
+        call(f, "GetVm", "s", "b", 0);
+        assert_int_equal(n_objects[0] + n_objects[1] + n_lacks[0] + n_lacks[1], 0);
+        for (int i = 0; i < 1000 && n_lacks[0] == 0; i++)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(n_objects[0], 1);
+        assert_int_equal(n_lacks[0], 1);
+
+        call(f, "Diagnose", "s", "", 0);
+        assert_int_equal(count_listed(f->reply), 20);
+        call(f, "Diagnose", "s", "a", 0);
+        assert_int_equal(count_listed(f->reply), 1);
+}
+
 static void test_no_such_vm(void **state) {
         Fixture *f = *state;
 
@@ -371,6 +487,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_lists_and_absent_values, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_vms, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_listing_is_patient, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_objects_are_of_one_moment, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_all_of_them_is_patient, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_such_vm, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_decisions, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_only_the_owner_may_connect, setup, teardown),
