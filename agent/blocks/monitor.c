@@ -31,6 +31,9 @@
 /* Events taken in one dispatch; the rest waits for the next, behind a sample that is due. */
 #define EVENTS_PER_DISPATCH 4096U
 
+/* More than the largest buffer holds: who sends without end is left to be heard. */
+#define DROPS_MAX 131072U
+
 #define UDEV_CONTROL_PATH "run/udev/control"
 
 struct BlockMonitor {
@@ -173,6 +176,20 @@ void block_monitor_pause(BlockMonitor *monitor, bool paused) {
         assert(monitor);
         monitor->paused = paused;
         (void) sd_event_source_set_enabled(monitor->source, paused ? SD_EVENT_OFF : SD_EVENT_ON);
+}
+
+void block_monitor_drop(BlockMonitor *monitor) {
+        int fd;
+
+        assert(monitor);
+
+        fd = udev_monitor_get_fd(monitor->monitor);
+        for (unsigned i = 0; i < DROPS_MAX; i++) {
+                char nothing;
+
+                if (recv(fd, &nothing, sizeof(nothing), MSG_DONTWAIT | MSG_TRUNC) < 0 && errno == EAGAIN)
+                        return;
+        }
 }
 
 uint64_t block_monitor_waiting_bytes(const BlockMonitor *monitor) {

@@ -46,6 +46,9 @@ uint64_t block_service_now(const BlockService *service);
 /* There is work: looks at it in the loop, once block_service_start() has been called. */
 void block_service_wake(BlockService *service);
 
+/* Compares all blocks that there are with those that are known. */
+void block_service_rescan(BlockService *service);
+
 /* For the earliest of what there is to wait for. */
 void block_service_arm_timer(BlockService *service);
 

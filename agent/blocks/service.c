@@ -81,7 +81,7 @@ static void on_written(const BlockBatch *batch, void *userdata) {
 
 static const BlockWriterHandlers writer_handlers = {.written = on_written, .ranged = block_service_ranged};
 
-static void rescan(BlockService *service) {
+void block_service_rescan(BlockService *service) {
         int r;
 
         r = block_onliner_rescan(&service->onliner, block_service_now(service));
@@ -94,7 +94,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         BlockService *service = userdata;
 
         if (service->rescan_at_usec <= block_service_now(service))
-                rescan(service);
+                block_service_rescan(service);
         if (!block_service_wave_rises(service))
                 block_service_wake(
                         service); /* behind events that have come; arms the timer again when done */
@@ -117,7 +117,7 @@ static void on_hint(BlockHint hint, uint64_t number, void *userdata) {
                         return;
                 break;
         case BLOCK_HINT_RESCAN:
-                rescan(service);
+                block_service_rescan(service);
                 break;
         case BLOCK_HINT_MAX:
                 assert(false);
@@ -223,7 +223,7 @@ void block_service_configure(BlockService *service, const BlockServiceConfig *co
         if (service->started)
                 block_onliner_take_charge(&service->onliner);
         service->rescan_usec = config->rescan_usec > 0 ? config->rescan_usec : RESCAN_DEFAULT_USEC;
-        rescan(service); /* what was left offline may now be wanted */
+        block_service_rescan(service); /* what was left offline may now be wanted */
         block_service_wake(service);
 }
 

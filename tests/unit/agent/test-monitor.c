@@ -138,6 +138,23 @@ static void test_pause(void **state) {
         assert_int_equal(stage->n_hints, 5);
 }
 
+/* What waits is not heard of, what comes later is. */
+static void test_drop(void **state) {
+        Stage *stage = *state;
+
+        block_monitor_pause(stage->monitor, true);
+        for (unsigned i = 0; i < 5; i++)
+                send(stage, "memory40", "add");
+        run(stage);
+        block_monitor_drop(stage->monitor);
+        block_monitor_pause(stage->monitor, false);
+        send(stage, "memory41", "add");
+        run(stage);
+        assert_int_equal(stage->n_hints, 1);
+        assert_int_equal(stage->sum, 41);
+        block_monitor_drop(stage->monitor);
+}
+
 static void test_others_are_not_heard(void **state) {
         Stage *stage = *state;
 
@@ -203,6 +220,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_every_action_is_a_hint, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_pause, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_drop, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_others_are_not_heard, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lost_events, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_drained_in_one_turn, set_up, tear_down),

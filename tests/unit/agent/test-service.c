@@ -194,6 +194,23 @@ static void test_wave_of_agent(void **state) {
         assert_false(atomic_load(&events_wait));
 }
 
+/* Of many blocks one event is heard: the others are found by a look at what there is. */
+static void test_wave_of_many(void **state) {
+        _cleanup_(service_stage_freep) ServiceStage *stage = service_stage_new(0);
+
+        service_stage_run_until(stage, &stage->n_onlined, 4);
+        service_stage_run_quiet(stage, 5);
+        for (unsigned number = 70; number < 86; number++)
+                fake_kernel_add_block(number, "PNP0C80:00");
+        waiting_bytes = UINT64_C(15) * 768;
+        monitor_handler(BLOCK_HINT_BLOCK, 70, monitor_userdata);
+        service_stage_run_until(stage, &stage->n_onlined, 20);
+        waiting_bytes = 0;
+        assert_int_equal(stage->last_block, 85);
+        service_stage_run_quiet(stage, 5);
+        assert_false(atomic_load(&events_wait));
+}
+
 /* With nothing to do the loop sleeps. */
 static void test_idle(void **state) {
         _cleanup_(service_stage_freep) ServiceStage *stage = service_stage_new(0);
@@ -211,7 +228,8 @@ int main(void) {
                 cmocka_unit_test(test_start),         cmocka_unit_test(test_slow_timer),
                 cmocka_unit_test(test_retry),         cmocka_unit_test(test_configure),
                 cmocka_unit_test(test_slow_write),    cmocka_unit_test(test_wave),
-                cmocka_unit_test(test_wave_of_agent), cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_wave_of_agent), cmocka_unit_test(test_wave_of_many),
+                cmocka_unit_test(test_idle),
         };
 
         log_setup(LOG_TARGET_STDERR, LOG_ERR);
