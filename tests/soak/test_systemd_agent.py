@@ -23,6 +23,7 @@ CONF = "/etc/memtide/agent.conf"
 # What RHEL and its kin have had in 40-redhat.rules.
 DISTRIBUTION_RULE = 'SUBSYSTEM=="memory", ACTION=="add", ATTR{state}=="offline", ATTR{state}="online"'
 MESSAGE_ID_STARTED = "c41e7d9a83f24f0fb6d1a95e207c3b01"
+CAP_NET_ADMIN, CAP_SYS_RESOURCE = 1 << 12, 1 << 24
 SAFE_WORDS = ("online", "online_kernel", "online_movable")
 
 
@@ -112,12 +113,15 @@ def test_its_sandbox_leaves_it_all_it_needs(agent: Unit) -> None:
     assert {"psi-totals", "psi-triggers", "reclaim", "blocks", "balloon", "virtio-mem"} <= set(status["capabilities"])
     assert agent.journal("-p warning") == ""
     assert "-1000" in agent.vm.check(f"cat /proc/{agent.pid}/oom_score_adj")
+    effective = agent.vm.check(f"grep CapEff /proc/{agent.pid}/status").split()[1]
+    assert int(effective, 16) == CAP_SYS_RESOURCE | CAP_NET_ADMIN, "PSI triggers would be slow, events be lost"
     locked = agent.vm.check(f"grep VmLck /proc/{agent.pid}/status").split()[1]
     assert int(locked) > 0
     assert agent.show("ControlGroup") == f"/{agent.name}", "MemoryMin= does nothing below a slice that has none"
     group = "/sys/fs/cgroup/memtide-agent.service"
     least, most, now = (int(agent.vm.check(f"cat {group}/memory.{what}")) for what in ("min", "max", "current"))
     assert 4 * MIB <= least and 2 * now <= most, "kept from reclaim, and far from its own limit"
+    assert agent.vm.check("stat -c %a /run/memtide").strip() == "755", "made for it, and not by it: /run may be read-only"
     assert agent.vm.check("find /run/memtide -mindepth 1 -perm /077") == ""
     assert agent.vm.check("systemd-analyze verify --man=no memtide-agent.service 2>&1") == ""
 
@@ -146,6 +150,16 @@ def test_reload_is_seen_to_fail(agent: Unit) -> None:
     agent.systemctl("reload")
     wait_for("the new configuration to be read", lambda: "The configuration was read again" in agent.journal(), 5)
     assert (agent.show("ActiveState"), agent.pid) == ("active", pid)
+
+
+def test_a_start_with_errors_is_seen_to_fail(agent: Unit) -> None:
+    """By who starts it, and once: trying again changes nothing."""
+    agent.vm.check(f"printf '[Agent]\\nFloor=lots\\n' >{CONF}")
+    assert agent.vm.run("systemctl restart memtide-agent")[0] != 0
+    stays("it is not started again", lambda: agent.show("ActiveState") == "failed", 3)
+    assert (agent.show("ExecMainStatus"), agent.show("NRestarts")) == ("2", "0")
+    agent.vm.check(f"rm {CONF}; systemctl reset-failed")
+    agent.systemctl("start")
 
 
 def test_stop_leaves_the_kernel_a_safe_word(agent: Unit) -> None:
