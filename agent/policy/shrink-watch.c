@@ -162,9 +162,14 @@ static ShrinkEvidence must_stop(ShrinkState *state, const Snapshot *now, uint64_
 static ShrinkVerdict judge_bytes(ShrinkState *state, const Snapshot *now) {
         uint64_t usable = snapshot_usable_bytes(now);
         uint64_t taken = u64_sub(state->usable_at_offer_bytes, usable);
+        bool settled = state->settled_usec < now->now_usec;
 
-        /* Balloon pages come and go by a few: less than the smallest unit is nothing. */
-        if (u64_add(taken, SHRINK_UNIT_BYTES) > state->offered_bytes)
+        /*
+         * Balloon pages come and go by a few: less than the smallest unit is nothing, if there is no more to come. Confirmed
+         * as it came by, the last of a step would be in nobody's record.
+         */
+        if (taken >= state->offered_bytes ||
+            (settled && u64_add(taken, SHRINK_UNIT_BYTES) > state->offered_bytes))
                 return SHRINK_CONFIRMED;
         if (distance(usable, state->reported_usable_bytes) < MOVED_BYTES)
                 return SHRINK_WAITING;

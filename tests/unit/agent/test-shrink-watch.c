@@ -73,6 +73,26 @@ static void test_in_flight(void **unused) {
                 }
 }
 
+/* A balloon takes page after page: the step is confirmed with the last of them, or when no more come. */
+static void test_the_last_pages(void **unused) {
+        Guest guest;
+
+        guest_init(&guest, 1536, 200, 0);
+        assert_int_equal(guest_ask(&guest, 7, 1, 64), SHRINK_OFFERED);
+        guest_set(&guest, 1536 - 63, 200, 0);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
+        assert_int_equal(guest.plan.delta_bytes, -63 * (int64_t) MIB);
+        guest_set(&guest, 1536 - 64, 200, 0);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+        assert_int_equal(guest.plan.delta_bytes, -64 * (int64_t) MIB);
+
+        assert_int_equal(guest_ask(&guest, 7, 2, 64), SHRINK_OFFERED);
+        guest_set(&guest, 1472 - 63, 200, 0);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
+        assert_int_equal(guest.plan.delta_bytes, -63 * (int64_t) MIB);
+}
+
 /* A block on its way out is in MemTotal once more for some samples: no workload, and nothing that was taken. */
 static void test_block_on_its_way_out(void **unused) {
         Guest guest;
@@ -264,6 +284,7 @@ static void test_range(void **unused) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_in_flight),
+                cmocka_unit_test(test_the_last_pages),
                 cmocka_unit_test(test_block_on_its_way_out),
                 cmocka_unit_test(test_blocks_taken_offline),
                 cmocka_unit_test(test_reported_pages),

@@ -303,10 +303,9 @@ static void test_balloon(void **unused) {
         for (unsigned done = 32; done <= 256; done += 32) {
                 guest.s.balloon_bytes = done * MIB - (done == 256 ? 40 * KIB : 0);
                 guest_set(&guest, 1536, 200, 0);
-                ShrinkVerdict verdict = guest_step(&guest, MSEC(20));
-
-                assert_int_equal(verdict, done == 256 ? SHRINK_CONFIRMED : SHRINK_MOVED);
+                assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_MOVED);
         }
+        assert_int_equal(guest_step(&guest, MSEC(20)), SHRINK_CONFIRMED);
 }
 
 static void test_reset(void **unused) {
