@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/slices.h"
@@ -26,6 +27,8 @@
 
 /* Folders change in bursts: look once, a moment later. */
 #define SETTLE_USEC (20 * USEC_PER_MSEC)
+
+#define PATH_SIZE 4096
 
 #define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_ONLYDIR)
 
@@ -143,17 +146,21 @@ static int on_policy_change(sd_event_source *source, const struct inotify_event 
         return 0;
 }
 
+static void policy_path(const Discovery *discovery, char path[static PATH_SIZE]) {
+        (void) snprintf(path, PATH_SIZE, "%s/%s", rootdir_path(discovery->root),
+                        discovery->policy_dir + strspn(discovery->policy_dir, "/"));
+}
+
 /* A folder that can not be watched (it does not exist yet, or the limit is reached) is still looked at in each round. */
 static void watch(Discovery *discovery) {
-        char path[4096];
+        char path[PATH_SIZE];
 
         if (!discovery->vms_watch)
                 (void) sd_event_add_inotify(discovery->event, &discovery->vms_watch, discovery->vms_dir,
                                             WATCH_MASK, on_vms_change, discovery);
         if (discovery->policy_watch)
                 return;
-        (void) snprintf(path, sizeof(path), "%s/%s", rootdir_path(discovery->root),
-                        discovery->policy_dir + strspn(discovery->policy_dir, "/"));
+        policy_path(discovery, path);
         (void) sd_event_add_inotify(discovery->event, &discovery->policy_watch, path, WATCH_MASK,
                                     on_policy_change, discovery);
 }
@@ -175,10 +182,20 @@ void discovery_rescan(Discovery *discovery, bool policies) {
         (void) sd_event_source_set_enabled(discovery->timer, SD_EVENT_ONESHOT);
 }
 
+/* Where nothing is to be watched nothing has changed. One that can not be watched although it is there may have. */
+static bool policies_are_known(const Discovery *discovery) {
+        char path[PATH_SIZE];
+
+        if (discovery->policy_watch)
+                return true;
+        policy_path(discovery, path);
+        return discovery->n_configs == 0 && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
 void discovery_look(Discovery *discovery) {
         assert(discovery);
 
-        if (!discovery->vms_watch || !discovery->policy_watch ||
+        if (!discovery->vms_watch || !policies_are_known(discovery) ||
             !folder_is_as_marked(discovery->vms_dir, &discovery->mark))
                 discovery_rescan(discovery, false);
 }

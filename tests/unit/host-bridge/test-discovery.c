@@ -387,6 +387,25 @@ static void test_slow_look(void **state) {
         assert_int_equal(f->n_vms, 1);
 }
 
+/* A folder of policies that is not there is nothing to look for again; one that is made is found. */
+static void test_slow_look_without_policies(void **state) {
+        Fixture *f = *state;
+        char path[128];
+
+        make_socket(f, "a.qmp");
+        (void) snprintf(path, sizeof(path), "%s/vm.d", f->world.folder);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(begin(f), 0);
+        world_idle(&f->world, 60);
+        age_folder(f);
+        assert_int_equal(deliveries_of_a_look(f), 1);
+        assert_int_equal(deliveries_of_a_look(f), 0);
+        assert_int_equal(mkdir(path, 0755), 0);
+        world_write(&f->world, "vm.d/a.conf", "[VM]\nMax=1G\n");
+        assert_int_equal(deliveries_of_a_look(f), 1);
+        assert_true(is_controlled(f));
+}
+
 static void test_bad_policy_at_the_start(void **state) {
         Fixture *f = *state;
 
@@ -406,6 +425,7 @@ int main(void) {
                 folder_test(test_domains_come_and_go),
                 folder_test(test_burst_is_one_look),
                 folder_test(test_slow_look),
+                folder_test(test_slow_look_without_policies),
                 folder_test(test_bad_policy_at_the_start),
         };
 
