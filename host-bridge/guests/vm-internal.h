@@ -215,6 +215,9 @@ bool vm_is_left_alone(const Vm *vm, uint64_t now_usec);
 void vm_renew_lease(Vm *vm, uint64_t now_usec);
 void vm_follow_lease(Vm *vm);
 
+/* Now and then: the same, where it may have changed. */
+void vm_keep_lease(Vm *vm, uint64_t now_usec);
+
 /* Asks for a round, where there are any. */
 void vm_want_round(const Vm *vm);
 

@@ -189,7 +189,7 @@ void vm_tick(Vm *vm, uint64_t now_usec) {
                 vm_account(vm);
         }
         if (now_usec >= vm->lease_due_usec)
-                vm_renew_lease(vm, now_usec);
+                vm_keep_lease(vm, now_usec);
         vm_say_lacks(vm, now_usec);
         vm_late_end(vm, now_usec, now_usec);
         vm_watch_pressure(vm, now_usec);
