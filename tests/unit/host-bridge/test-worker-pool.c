@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/units.h"
@@ -186,16 +187,18 @@ static void test_forgotten(void **state) {
 /* The pool goes while calls hang: they end by themselves, and nobody is told. */
 static void test_free_while_hanging(void **state) {
         Fixture *f = *state;
+        unsigned told[ELEMENTSOF(f->n)];
 
         (void) pthread_mutex_lock(&f->gate);
         for (unsigned i = 0; i < 5; i++)
                 (void) submit(f, true);
         world_idle(&f->world, 20);
+        memcpy(told, f->n, sizeof(told)); /* on a busy machine, that some are overdue */
         f->pool = worker_pool_free(f->pool);
         (void) pthread_mutex_unlock(&f->gate);
         wait_for_calls(f);
-        for (unsigned i = 0; i < 4; i++)
-                assert_int_equal(f->n[i], 0);
+        world_idle(&f->world, 20);
+        assert_memory_equal(f->n, told, sizeof(told));
 }
 
 #define pool_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
