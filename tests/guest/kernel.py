@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.guest.apt import Apt, AptError
 from tests.guest.cache import cache_dir, locked
+from tests.guest.package import unpack
 
 METAPACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
 
@@ -102,18 +103,9 @@ def _fetch(apt: Apt, metapackage: str, root: Path, series: str = "[0-9]") -> Ker
         archive = apt.download(package, root / "debs")
         if archive is None:
             raise KernelError(f"apt-get download {package} failed")
-        _unpack(archive, target)
+        unpack(archive, target, _depmod)
         archive.unlink()
     return _from_tree(target)
-
-
-def _unpack(archive: Path, target: Path) -> None:
-    """Unpack image and modules; a folder without the file `complete` was cut short and is redone."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    subprocess.run(["dpkg-deb", "-x", archive, target], check=True)
-    _depmod(target)
-    (target / "complete").write_text("unpacked by tests/guest/kernel.py\n", encoding="ascii")
 
 
 def _depmod(target: Path) -> None:
@@ -150,7 +142,7 @@ def _from_path(path: Path) -> Kernel:
     if path.suffix == ".deb" and path.is_file():
         target = cache_dir("kernels") / path.stem
         if not (target / "complete").exists():
-            _unpack(path, target)
+            unpack(path, target, _depmod)
         return _from_tree(target)
     if path.is_dir():
         return _from_tree(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.guest.apt import Apt, AptError
@@ -29,20 +30,26 @@ def unpacked(name: str) -> Path:
             raise AptError(f"{name} is not in the package lists")
         tree = root / version.replace(":", "_")
         if not (tree / "complete").exists():
-            _unpack(apt, name, root, tree)
+            _fetch(apt, name, root, tree)
         return tree
 
 
-def _unpack(apt: Apt, name: str, root: Path, tree: Path) -> None:
-    """A folder without the file `complete` was cut short and is redone; the lists may name what has left the archive."""
+def unpack(archive: Path, tree: Path, finish: Callable[[Path], None] = lambda tree: None) -> None:
+    """Its files, and what `finish` adds. A folder without the file `complete` was cut short and is redone."""
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    subprocess.run(["dpkg-deb", "-x", archive, tree], check=True)
+    finish(tree)
+    (tree / "complete").touch()
+
+
+def _fetch(apt: Apt, name: str, root: Path, tree: Path) -> None:
+    """The lists may name what has left the archive."""
     archive = apt.download(name, root)
     if archive is None:
         apt.refresh()
         archive = apt.download(name, root)
     if archive is None:
         raise AptError(f"apt-get download {name} failed")
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir()
-    subprocess.run(["dpkg-deb", "-x", archive, tree], check=True)
+    unpack(archive, tree)
     archive.unlink()
-    (tree / "complete").touch()
