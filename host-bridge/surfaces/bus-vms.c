@@ -2,8 +2,9 @@
 
 /*
  * Nothing is made per VM: a path is resolved to a snapshot when somebody asks for it. All of them at once are answered by
- * bus-listing.c; sd-bus, which has the manager of objects for the signals, would take 12 us for each in one go. Changes of figures are not signalled, since
- * each report changes some; who wants to follow them reads the metrics. VMs that come and go are.
+ * bus-listing.c; sd-bus, which has the manager of objects for the signals, would take 12 us for each in one go. Changes of
+ * figures are not signalled, since each report changes some; who wants to follow them reads the metrics. VMs that come and go
+ * are.
  */
 
 #include "host-bridge/surfaces/bus-vms.h"
