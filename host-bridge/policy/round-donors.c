@@ -11,7 +11,7 @@
 
 #include "host-bridge/policy/round-internal.h"
 
-/* Asked in one round at most: the search for each is a walk over all VMs. */
+/* Asked in one round at most: each is a conversation, and the next round sees what came of these. */
 #define DONORS_MAX 64U
 
 /* A conversation costs the same for a page and for this: half a memory block of x86. */
@@ -50,25 +50,41 @@ static uint64_t spare_for(const RoundVm *vm, const Collection *collection, bool 
         return u64_max(vm->spare_bytes[collection->level], u64_min(over, vm->spare_bytes[POOL_LAST]));
 }
 
+/* The first `most` to be asked, in that order; of equal ones who stands first. Returns how many there are. */
+static size_t choose(const Collection *collection, RoundVm *vms, size_t n, bool contended, size_t most,
+                     RoundVm **ret) {
+        size_t chosen = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                size_t place;
+
+                if (spare_for(&vms[i], collection, contended) == 0 ||
+                    (chosen == most && (most == 0 || !gives_before(&vms[i], ret[most - 1]))))
+                        continue;
+                place = chosen < most ? chosen++ : most - 1;
+                for (; place > 0 && gives_before(&vms[i], ret[place - 1]); place--)
+                        ret[place] = ret[place - 1];
+                ret[place] = &vms[i];
+        }
+        return chosen;
+}
+
 /* Asks donors until enough is found. Returns what was. */
 static uint64_t collect(Collection collection, RoundVm *vms, size_t n, bool contended, unsigned *n_asked) {
+        RoundVm *donors[DONORS_MAX];
+        size_t chosen;
         uint64_t found = 0;
 
-        while (found < collection.bytes && *n_asked < DONORS_MAX) {
-                RoundVm *donor = NULL;
-
-                for (size_t i = 0; i < n; i++)
-                        if (spare_for(&vms[i], &collection, contended) > 0 &&
-                            (!donor || gives_before(&vms[i], donor)))
-                                donor = &vms[i];
-                if (!donor)
-                        break;
-                donor->ask_bytes =
-                        u64_min(spare_for(donor, &collection, contended),
+        if (collection.bytes == 0)
+                return 0;
+        chosen = choose(&collection, vms, n, contended, DONORS_MAX - *n_asked, donors);
+        for (size_t i = 0; i < chosen && found < collection.bytes; i++) {
+                donors[i]->ask_bytes =
+                        u64_min(spare_for(donors[i], &collection, contended),
                                 u64_clamp(collection.bytes - found, ASK_LEAST_BYTES, ASK_MOST_BYTES));
-                donor->ask_rule = collection.rule;
-                donor->ask_level = collection.level;
-                found += donor->ask_bytes;
+                donors[i]->ask_rule = collection.rule;
+                donors[i]->ask_level = collection.level;
+                found += donors[i]->ask_bytes;
                 (*n_asked)++;
         }
         return found;
