@@ -129,7 +129,9 @@ static void stream_receive(Stream *stream) {
         ssize_t n;
 
         do
-                n = read(stream->fd, input, stream->read_budget);
+                /* Of what a socket's read costs, recv() spares the file's part: its position, its watchers. */
+                n = stream->is_socket ? recv(stream->fd, input, stream->read_budget, MSG_DONTWAIT)
+                                      : read(stream->fd, input, stream->read_budget);
         while (n < 0 && errno == EINTR);
 
         if (n > 0)
