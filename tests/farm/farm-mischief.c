@@ -63,8 +63,9 @@ static void dribble(unsigned i) {
 
 void agents_misbehave(uint64_t now_usec) {
         unsigned slot = (unsigned) (now_usec / USEC_PER_MSEC % SLOW_BYTE_MSEC);
+        unsigned end = atomic_load(&farm->mischief_end);
 
-        for (unsigned i = 0; i < farm->options.n_vms; i++) {
+        for (unsigned i = atomic_load(&farm->mischief_begin); i < end; i++) {
                 int mode = atomic_load(&farm->vms[i].agent_mode);
 
                 if (agents[i].fd < 0)

@@ -135,6 +135,19 @@ static void reset(FarmStats *stats) {
         atomic_store(&stats->n_latencies, 0);
 }
 
+/* The agents' loop turns each millisecond: a look at ten thousand honest VMs in each would push the bridge out of caches. */
+static void bound_mischief(Farm *farm) {
+        unsigned begin = farm->options.n_vms, end = 0;
+
+        for (unsigned i = 0; i < farm->options.n_vms; i++)
+                if (atomic_load(&farm->vms[i].agent_mode) > AGENT_SILENT) {
+                        begin = i < begin ? i : begin;
+                        end = i + 1;
+                }
+        atomic_store(&farm->mischief_begin, begin);
+        atomic_store(&farm->mischief_end, end);
+}
+
 static bool set_modes(Farm *farm, const char *line) {
         char kind[16], name[16];
         unsigned first, n;
@@ -149,6 +162,7 @@ static bool set_modes(Farm *farm, const char *line) {
                 return false;
         for (unsigned i = first; i < first + n; i++)
                 atomic_store(agents ? &farm->vms[i].agent_mode : &farm->vms[i].monitor_mode, mode);
+        bound_mischief(farm);
         return true;
 }
 

@@ -81,7 +81,8 @@ typedef struct Farm {
         FarmOptions options;
         FarmStats stats;
         _Atomic(unsigned) probes_per_sec, probe_first, probe_n; /* c */
-        _Atomic(bool) walks;                                    /* c: demand changes at random */
+        _Atomic(unsigned) mischief_begin, mischief_end; /* c: beyond these nobody does more than to report */
+        _Atomic(bool) walks;                            /* c: demand changes at random */
         _Atomic(bool) eager; /* c: reports without a handshake, for a reader that speaks no protocol */
         uint32_t latencies_usec[FARM_LATENCIES_MAX]; /* from alarm to command; m */
         FarmVm vms[];
