@@ -56,20 +56,34 @@ class Fleet:
 
     def floor_usec_per_report(self, seconds: float) -> float:
         """The same of the bare epoll loop. The bridge must not run."""
+        with self._bare_loop() as pid:
+            return _usec_per_report(self.farm, pid, seconds)
+
+    def floor_latencies_usec(self, seconds: float, per_sec: int) -> list[float]:
+        """From an alarm's write to the arrival of what a bare loop answers at once. The bridge must not run."""
+        with self._bare_loop("answer"):
+            return self.latencies_usec(seconds, per_sec)
+
+    @contextlib.contextmanager
+    def _bare_loop(self, *mode: str) -> Iterator[int]:
+        """Its process, connected to all of the farm."""
+        self.farm.reset()
         self.farm.eager(True)
         try:
-            with subprocess.Popen([self.program, self.bridge.discovery, str(self.farm.n)], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE) as reader:
+            with subprocess.Popen([self.program, self.bridge.discovery, str(self.farm.n), *mode],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
                 assert reader.stdin and reader.stdout
                 place(reader.pid, cores()[0])
-                if reader.stdout.readline() != b"ready\n":
-                    raise CannotMeasure("bench-epoll did not start")
-                self.farm.wait("the reader to be served", START_S, sessions=self.farm.n)
-                usec = _usec_per_report(self.farm, reader.pid, seconds)
-                reader.kill()
+                try:
+                    if reader.stdout.readline() != b"ready\n":
+                        raise CannotMeasure("bench-epoll did not start")
+                    self.farm.wait("the reader to be served", START_S, sessions=self.farm.n)
+                    time.sleep(1)
+                    yield reader.pid
+                finally:
+                    reader.kill()
         finally:
             self.farm.eager(False)
-        return usec
 
     def latencies_usec(self, seconds: float, per_sec: int, n: int | None = None, first: int = 0) -> list[float]:
         """From an alarm's write to the arrival of its command, of these VMs in turn, sorted."""
