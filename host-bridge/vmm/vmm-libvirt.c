@@ -46,7 +46,7 @@ static void lose(VmmLibvirt *v, const char *why) {
                 libvirt_call_free(v->commands[i]);
         v->n_commands = 0;
         v->ready = v->read_due = false;
-        vmm_watch_forget_balloon(&v->watch);
+        vmm_watch_renew(&v->watch);
         vmm_libvirt_dimm_drop(v);
         arm(v, v->retry_usec);
         v->retry_usec = u64_min(v->retry_usec * 2, v->options.retry_max_usec);
@@ -63,7 +63,7 @@ static bool tell_run_state(VmmLibvirt *v, const LibvirtDomain *domain) {
 static void plan_next_reading(VmmLibvirt *v) {
         bool soon = vmm_watch_is_on(&v->watch, v->event, &v->model, v->pull != NULL);
 
-        arm(v, soon ? v->options.poll_usec : v->options.refresh_usec);
+        arm(v, soon ? v->options.poll_usec : vmm_watch_pause_usec(&v->watch, v->options.refresh_usec));
 }
 
 static void take_domain(VmmLibvirt *v, LibvirtDomain *domain) {
@@ -359,6 +359,7 @@ int vmm_libvirt_new(sd_event *event, Libvirt *libvirt, const char *name, const c
                 .libvirt = libvirt,
                 .name = strdup(name),
                 .retry_usec = options->retry_min_usec,
+                .watch = vmm_watch_new(),
         };
         (void) snprintf(v->listener.uuid, sizeof(v->listener.uuid), "%s", uuid);
         libvirt_listen(libvirt, &v->listener);

@@ -14,7 +14,7 @@ typedef struct VmmLibvirtOptions {
         uint64_t retry_max_usec;    /* default 5 s */
         uint64_t pull_timeout_usec; /* for a guest to let go of a DIMM that it has put offline; default 4 s */
         uint64_t poll_usec;         /* between readings while a command is unsettled; default 100 ms */
-        uint64_t refresh_usec;      /* between readings otherwise; default 30 s */
+        uint64_t refresh_usec;      /* between readings otherwise; default 60 s */
 } VmmLibvirtOptions;
 
 extern const VmmLibvirtOptions vmm_libvirt_defaults;

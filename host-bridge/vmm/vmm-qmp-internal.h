@@ -28,7 +28,6 @@ typedef struct VmmQmp {
         Qmp *qmp;
         bool ready;          /* the handshake is over */
         uint64_t retry_usec; /* the next wait */
-        uint64_t spread;     /* sets its readings apart from those of others */
 
         Reading *reading; /* the one that is under way; NULL: none */
         bool again;       /* asked for while one was under way */
@@ -38,6 +37,7 @@ typedef struct VmmQmp {
         bool machine_known;
         unsigned slots;
         uint64_t room_bytes;
+        uint64_t boot_bytes; /* 0: not yet */
 
         VmmFacts facts;
         uint64_t facts_due_usec; /* 0: with the next reading */

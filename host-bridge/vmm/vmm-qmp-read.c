@@ -57,20 +57,11 @@ int vmm_qmp_note_dimm(VmmQmp *q, unsigned number, uint64_t bytes) {
         return r < 0 ? r : 0;
 }
 
-/*
- * All monitors of a host are connected in the same moment, and would be read in the same moment for ever: a second's
- * alarms would wait behind thousands of answers. Periods that differ by up to a quarter drift apart, and stay so.
- */
-static uint64_t refresh_usec(const VmmQmp *q) {
-        uint64_t quarter = q->options->refresh_usec / 4;
-
-        return q->options->refresh_usec - (quarter > 0 ? q->spread % quarter : 0);
-}
-
 static void plan_next_reading(VmmQmp *q, const MemoryModel *model) {
         bool soon = vmm_watch_is_on(&q->watch, q->event, model, false);
 
-        vmm_qmp_arm(q, soon ? q->options->poll_usec : refresh_usec(q));
+        vmm_qmp_arm(q,
+                    soon ? q->options->poll_usec : vmm_watch_pause_usec(&q->watch, q->options->refresh_usec));
 }
 
 /* Returns false if it is of no use; the connection is dropped then. */
@@ -121,9 +112,23 @@ static void finish_reading(VmmQmp *q) {
                 (void) vmm_qmp_read(q); /* a failure shows as a lost connection */
 }
 
+/* What is given on QEMU's command line never changes. */
+static bool is_known(const VmmQmp *q, Query query) {
+        return (query == QUERY_MACHINE && q->machine_known) || (query == QUERY_SUMMARY && q->boot_bytes > 0);
+}
+
+static int take_summary(VmmQmp *q, const json_t *value) {
+        MemoryModel *model = &q->reading->model;
+        int r;
+
+        r = value ? qmp_memory_read_summary(value, model) : -EBADMSG;
+        q->boot_bytes = r < 0 ? 0 : model->boot_bytes;
+        return r;
+}
+
 /*
- * Both are given on QEMU's command line and never change. Before QEMU 7.1 there is no such property: where it
- * does not say, no DIMM is planned, and nothing else depends on it.
+ * Before QEMU 7.1 there is no such property: where it does not say, no DIMM is planned, and nothing else depends on
+ * it.
  */
 static void take_machine(VmmQmp *q, const json_t *value) {
         MemoryModel model = {};
@@ -149,7 +154,7 @@ static int take_answer(VmmQmp *q, const QmpReply *reply) {
                 return 0;
 
         case QUERY_SUMMARY:
-                return reply->value ? qmp_memory_read_summary(reply->value, &reading->model) : -EBADMSG;
+                return take_summary(q, reply->value);
 
         case QUERY_MACHINE:
                 take_machine(q, reply->value);
@@ -200,8 +205,9 @@ int vmm_qmp_read(VmmQmp *q) {
         q->reading = calloc(1, sizeof(*q->reading)); /* padding too: models are compared as bytes */
         if (!q->reading)
                 return -ENOMEM;
+        q->reading->model.boot_bytes = q->boot_bytes;
         for (Query i = 0; i < QUERY_MAX; i++) {
-                if (i == QUERY_MACHINE && q->machine_known)
+                if (is_known(q, i))
                         continue;
                 commands[n] = (QmpCommand){.name = query_names[i], .cookie = i};
                 if (i == QUERY_MACHINE)

@@ -19,9 +19,6 @@
 #include "host-bridge/vmm/vmm-qmp-internal.h"
 #include "host-bridge/vmm/vmm-words.h"
 
-/* 2^32 over the golden ratio: multiples of it lie evenly in any interval. */
-#define SPREAD_STEP 2654435769ULL
-
 const VmmQmpOptions vmm_qmp_defaults = {
         .handshake_timeout_usec = 2 * USEC_PER_SEC,
         .reply_timeout_usec = 2 * USEC_PER_SEC,
@@ -50,8 +47,9 @@ void vmm_qmp_drop(VmmQmp *q, const char *why) {
         vmm_qmp_drop_reading(q);
         q->again = false;
         q->machine_known = false;
+        q->boot_bytes = 0;
         q->facts_due_usec = 0;
-        vmm_watch_forget_balloon(&q->watch);
+        vmm_watch_renew(&q->watch);
         vmm_qmp_dimm_drop(q);
         vmm_qmp_arm(q, q->retry_usec);
         q->retry_usec = u64_min(q->retry_usec * 2, q->options->retry_max_usec);
@@ -276,7 +274,7 @@ static const VmmOps vmm_qmp_ops = {
 
 int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQmpOptions *options,
                 VmmHandler handler, void *userdata, Vmm **ret) {
-        static uint64_t n_made, connect_usec;
+        static uint64_t connect_usec;
         _cleanup_(vmm_freep) Vmm *vmm = NULL;
         uint64_t now_usec;
         VmmQmp *q;
@@ -299,7 +297,7 @@ int vmm_qmp_new(sd_event *event, const char *name, const char *path, const VmmQm
                 .name = name,
                 .path = strdup(path),
                 .retry_usec = options->retry_min_usec,
-                .spread = ++n_made * SPREAD_STEP,
+                .watch = vmm_watch_new(),
         };
         vmm = &q->vmm;
         if (!q->path)

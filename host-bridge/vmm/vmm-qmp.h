@@ -15,7 +15,7 @@ typedef struct VmmQmpOptions {
         uint64_t retry_max_usec;         /* default 5 s */
         uint64_t pull_timeout_usec;      /* of a guest that is to let go of a DIMM; default 4 s */
         uint64_t poll_usec;              /* between readings while a command is unsettled; default 100 ms */
-        uint64_t refresh_usec;           /* between readings otherwise; default 30 s */
+        uint64_t refresh_usec;           /* between readings otherwise; default 60 s */
 } VmmQmpOptions;
 
 extern const VmmQmpOptions vmm_qmp_defaults;

@@ -22,11 +22,12 @@ typedef struct Fixture {
         Monitor qemu;
         Hand hand;
         /* the scripted QEMU */
+        unsigned long long boot_mib;
         int size, requested;
         bool running, migrating, has_balloon, answers;
         const char *devices; /* in place of VMEM */
         char last[1024];     /* the last command that is no query */
-        unsigned n_queries;
+        unsigned n_queries, n_summaries;
         const char *refuse; /* description of the error for commands */
 } Fixture;
 
@@ -35,6 +36,7 @@ static void on_request(Monitor *qemu, const char *name, const json_t *request, c
         char devices[1024];
 
         f->n_queries += strncmp(name, "query-", 6) == 0;
+        f->n_summaries += strcmp(name, "query-memory-size-summary") == 0;
         if (!f->answers)
                 return;
         (void) snprintf(devices, sizeof(devices), VMEM, f->size, f->requested);
@@ -44,8 +46,8 @@ static void on_request(Monitor *qemu, const char *name, const json_t *request, c
                 monitor_answer(qemu, request, "\"return\": {%s}",
                                f->migrating ? "\"status\": \"active\"" : "");
         else if (strcmp(name, "query-memory-size-summary") == 0)
-                monitor_answer(qemu, request,
-                               "\"return\": {\"base-memory\": 536870912, \"plugged-memory\": 7}");
+                monitor_answer(qemu, request, "\"return\": {\"base-memory\": %llu, \"plugged-memory\": 7}",
+                               f->boot_mib * MIB);
         else if (strcmp(name, "qom-get") == 0)
                 monitor_answer(qemu, request,
                                "\"return\": {\"size\": 536870912, \"max-size\": 2684354560, \"slots\": 2}");
@@ -83,6 +85,7 @@ static int setup(void **state) {
 
         assert_non_null(f);
         f->running = f->has_balloon = f->answers = true;
+        f->boot_mib = 512;
         world_init(&f->world);
         f->qemu = (Monitor){.on_request = on_request, .userdata = f};
         monitor_init(&f->qemu, &f->world, "a.qmp");
@@ -257,7 +260,26 @@ static void test_asks_are_merged(void **state) {
         for (unsigned i = 0; i < 50; i++)
                 assert_int_equal(vmm_refresh(f->hand.vmm), 0);
         world_idle(&f->world, 10);
-        assert_int_equal(f->n_queries, n + 10); /* the one under way, and one more */
+        assert_int_equal(f->n_queries, n + 8); /* the one under way, and one more */
+}
+
+/* What QEMU was started with is asked for once, and again of the one that comes after it. */
+static void test_what_stays_is_asked_once(void **state) {
+        Fixture *f = *state;
+
+        connect_to_it(f);
+        assert_int_equal(vmm_refresh(f->hand.vmm), 0);
+        world_idle(&f->world, 10);
+        assert_true(f->hand.n[VMM_MODEL] > 1);
+        assert_int_equal(f->n_summaries, 1);
+        assert_int_equal(f->hand.model.boot_bytes, 512 * MIB);
+
+        f->boot_mib = 256;
+        f->hand.n[VMM_MODEL] = 0;
+        peer_hang_up(&f->qemu.peer);
+        connect_to_it(f);
+        assert_int_equal(f->n_summaries, 2);
+        assert_int_equal(f->hand.model.boot_bytes, 256 * MIB);
 }
 
 static void test_events(void **state) {
@@ -387,6 +409,7 @@ int main(void) {
                 qmp_test(test_polls_while_unsettled),
                 qmp_test(test_overtaken_reading),
                 qmp_test(test_asks_are_merged),
+                qmp_test(test_what_stays_is_asked_once),
                 qmp_test(test_events),
                 qmp_test(test_migration_is_a_pause),
                 qmp_test(test_backs_off),
