@@ -43,10 +43,10 @@ int stream_write(Stream *stream, const uint8_t *data, size_t size);
 /* Borrowed, as long as the stream is. */
 int stream_fd(const Stream *stream);
 
-/* Bytes accepted and not yet taken by the peer. */
 /* Whether the peer has said something, or left, that the loop has not come to yet. */
 bool stream_is_ready(const Stream *stream);
 
+/* Bytes accepted and not yet taken by the peer. */
 size_t stream_pending(const Stream *stream);
 
 /* Stops and resumes reading: backpressure on the peer. Returns 0 or -errno. */

@@ -78,6 +78,9 @@ Vm *vm_free(Vm *vm) {
         if (!vm)
                 return NULL;
 
+        /* What is under way, or came late, has its last word in the record: nobody else will say it. */
+        vm_feed_kind(vm, RESIZE_EVENT_LOST);
+        vm_late_end(vm, USEC_INFINITY, clock_monotonic_usec());
         deadline_leave(&vm->timer);
         (void) session_free(vm->session);
         (void) vmm_free(vm->vmm);

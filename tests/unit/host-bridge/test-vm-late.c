@@ -102,6 +102,22 @@ static void test_not_in_another_session(void **state) {
         assert_int_equal(newest(f)->confirmed_bytes, 61 * MIB);
 }
 
+static void test_told_when_the_vm_goes(void **state) {
+        Fixture *f = *state;
+        uint64_t id;
+
+        start(f, &adopted);
+        id = grown_short(f);
+        confirm(f, id, 0, 61 * MIB); /* not worth a record, until there is no more */
+        send_alarm(f, 128 * MIB);
+        assert_int_equal(newest(f)->result, RESULT_PENDING);
+        f->vm = vm_free(f->vm);
+        assert_int_equal(f->records[0].confirmed_bytes, 61 * MIB);
+        assert_int_equal(newest(f)->id, id + 1);
+        assert_int_equal(newest(f)->result, RESULT_LOST);
+        assert_true(newest(f)->closed_usec > 0);
+}
+
 static void test_not_for_ever(void **state) {
         Fixture *f = *state;
         uint64_t id;
@@ -140,6 +156,7 @@ int main(void) {
                 late_test(test_amended),
                 late_test(test_spare_of_the_next_growth),
                 late_test(test_not_in_another_session),
+                late_test(test_told_when_the_vm_goes),
                 late_test(test_not_for_ever),
                 late_test(test_shrink),
         };
