@@ -37,10 +37,11 @@ struct Http {
         SnapshotSource source;
         const MetricsResizes *resizes;
         MetricsTotals *totals;
-        struct MHD_Response *text;                            /* while it is fresh; or NULL */
-        sd_event_source *stale;                               /* the text is not, any more */
-        Scrape *scrape;                                       /* the next text, being made; or NULL */
-        Slices slices;                                        /* of making it */
+        struct MHD_Response *text; /* while it is fresh; or NULL */
+        sd_event_source *stale;    /* the text is not, any more */
+        bool owed;      /* the text, to those who waited for it: it is kept until they have been served */
+        Scrape *scrape; /* the next text, being made; or NULL */
+        Slices slices;  /* of making it */
         struct MHD_Connection *waiting[HTTP_CONNECTIONS_MAX]; /* suspended */
         unsigned n_waiting;
 };
@@ -48,13 +49,32 @@ struct Http {
 /* -- the text -------------------------------------------------------------------------------------- */
 
 /* Thousands of VMs are megabytes. */
-static int on_stale(sd_event_source *source, uint64_t usec, void *userdata) {
-        Http *http = userdata;
-
+static void drop_text(Http *http) {
         if (http->text)
                 MHD_destroy_response(http->text); /* it goes on being sent */
         http->text = NULL;
+}
+
+/* In a loop that is late this comes before those who waited are served. */
+static int on_stale(sd_event_source *source, uint64_t usec, void *userdata) {
+        Http *http = userdata;
+
+        if (!http->owed)
+                drop_text(http);
         return 0;
+}
+
+/* libmicrohttpd has run, and with it all that were woken. */
+static int settle_debt(Http *http) {
+        int enabled, r;
+
+        if (!http->owed)
+                return 0;
+        http->owed = false;
+        r = sd_event_source_get_enabled(http->stale, &enabled);
+        if (r >= 0 && enabled == SD_EVENT_OFF)
+                drop_text(http);
+        return r;
 }
 
 static int keep_text(Http *http) {
@@ -76,7 +96,8 @@ static int keep_text(Http *http) {
 
 /* Who waits finds the text there, or that it could not be made, when libmicrohttpd runs the next time: soon. */
 static void wake_all(Http *http) {
-        if (http->n_waiting > 0 && sd_event_source_set_time_relative(http->timer, 0) >= 0)
+        http->owed = http->n_waiting > 0;
+        if (http->owed && sd_event_source_set_time_relative(http->timer, 0) >= 0)
                 (void) sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
         while (http->n_waiting > 0)
                 MHD_resume_connection(http->waiting[--http->n_waiting]);
@@ -185,6 +206,9 @@ static int run(Http *http) {
         /* Full, it listens no more; that there is a place again it sees at its next run, which nothing would bring. */
         if (was_full && !is_full(http))
                 (void) MHD_run(http->daemon);
+        r = settle_debt(http);
+        if (r < 0)
+                return r;
         if (MHD_get_timeout(http->daemon, &timeout_msec) != MHD_YES)
                 return sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
         r = sd_event_source_set_time_relative(http->timer, u64_mul(timeout_msec, USEC_PER_MSEC));

@@ -29,6 +29,7 @@ typedef struct Fixture {
         World world;
         SnapshotSource source;
         size_t n_vms, n_read;
+        useconds_t usec_per_vm;
         uint64_t n_changes;
         MetricsResizes resizes;
         int listener;
@@ -48,6 +49,7 @@ static bool source_vm_at(void *userdata, size_t index, VmSnapshot *ret) {
         if (index >= f->n_vms)
                 return false;
         f->n_read++;
+        (void) usleep(f->usec_per_vm);
         *ret = (VmSnapshot){.frames_ok = index + 1};
         (void) snprintf(ret->name, sizeof(ret->name), "vm%zu", index);
         return true;
@@ -150,6 +152,28 @@ static void test_clients_wait(void **state) {
         }
 }
 
+/* The loop stands still in the moment in which the text is there and nobody has it yet, for longer than it is fresh. */
+static void test_text_is_kept_for_those_who_waited(void **state) {
+        _cleanup_(http_freep) Http *http = NULL;
+        Fixture *f = *state;
+
+        f->n_vms = 64; /* made within milliseconds, so that it is not fresh for long */
+        f->usec_per_vm = 100;
+        http = begin(f);
+        assert_true(f->n_read < f->n_vms);
+        while (f->n_read < f->n_vms)
+                assert_true(sd_event_run(f->world.event, 0) >= 0);
+        for (unsigned i = 0; i < 4; i++) {
+                (void) usleep(700 * 1000);
+                assert_true(sd_event_run(f->world.event, 0) >= 0);
+        }
+        for (unsigned i = 0; i < 5000 && !all_have_ended(f); i++)
+                world_idle(&f->world, 1);
+        for (unsigned i = 0; i < CLIENTS; i++)
+                assert_int_equal(strncmp(f->clients[i].text, "HTTP/1.1 200", 12), 0);
+        assert_int_equal(f->n_read, f->n_vms);
+}
+
 /* The end of the bridge is that of who waits. */
 static void test_end_while_they_wait(void **state) {
         Fixture *f = *state;
@@ -190,6 +214,7 @@ static void test_vms_come_and_go_meanwhile(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 http_test(test_clients_wait),
+                http_test(test_text_is_kept_for_those_who_waited),
                 http_test(test_end_while_they_wait),
                 http_test(test_vms_come_and_go_meanwhile),
         };
