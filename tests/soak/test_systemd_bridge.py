@@ -32,7 +32,7 @@ class Farm:
     def __init__(self, vm: Guest) -> None:
         self.vm = vm
         vm.check("touch /run/farm.in && systemd-run -q --unit=farm sh -c 'tail -n +1 -f /run/farm.in | "
-                 f"/usr/lib/memtide-test/farm /run/memtide/vms {VMS} vmem=1024 budget=65536 interval=200 >/run/farm.out'")
+                 f"/usr/lib/memtide-test/farm /run/memtide/vms {VMS} vmem=4096 budget=65536 interval=200 >/run/farm.out'")
         wait_for("the farm", lambda: "ready" in vm.run("cat /run/farm.out")[1], 20)
 
     def say(self, words: str) -> None:
@@ -120,6 +120,29 @@ def test_its_sandbox_leaves_it_all_it_needs(bridge: Unit, farm: Farm) -> None:
     assert bridge.vm.check("systemd-analyze verify --man=no memtide-bridge.service memtide-bridge.socket 2>&1") == ""
     soft = int(re.findall(r"open files +(\d+)", bridge.vm.check(f"cat /proc/{bridge.pid}/limits"))[0])
     assert soft > 100_000
+
+
+@pytest.mark.parametrize("place", ["system.slice", "machine.slice"])
+def test_it_is_served_beside_those_who_are_busy(bridge: Unit, farm: Farm, place: str) -> None:
+    """Three to a CPU, where services are and where VMs are. Its group is what serves it: README.md has the times."""
+    vm = bridge.vm
+    assert bridge.show("ControlGroup") == f"/{bridge.name}", "MemoryMin= does nothing below a slice that has none"
+    group = f"/sys/fs/cgroup/{bridge.name}"
+    least, now, weight = (int(vm.check(f"cat {group}/{key}")) for key in ("memory.min", "memory.current", "cpu.weight"))
+    assert 2 * now < least and weight == 1000
+    names = [f"spin{number}" for number in range(6)]
+    for name in names:
+        vm.check(f"systemd-run -q --slice={place} --unit={name} sh -c 'while :; do :; done'", timeout=60)
+    try:
+        farm.say("reset")
+        farm.say(f"probe 5 0 {VMS}")
+        wait_for("alarms to be answered", lambda: farm.stats()["grows"] >= 20, 60)
+        farm.say("probe 0 0 0")
+        stats = farm.stats()
+        assert 2 * stats["grows"] >= stats["alarms"] and not [key for key in BROKEN if stats[key]], stats
+    finally:
+        vm.check(f"systemctl stop {' '.join(names)}", timeout=60)
+    wait_served(bridge, farm)
 
 
 def test_the_discovery_folder_can_be_somebodys(bridge: Unit, farm: Farm) -> None:
