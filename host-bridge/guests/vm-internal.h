@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the
- * hypervisor says), vm-judge.c (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-dimm.c (its
- * DIMMs), vm-late.c (what comes of them when they are over), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what is in
- * the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
+ * The parts of one object: vm.c (life), vm-guest.c (what the agent says), vm-monitor.c (what the hypervisor says), vm-judge.c
+ * (decisions), vm-round.c (among all VMs), vm-resize.c (their steps), vm-dimm.c (its DIMMs), vm-late.c (what comes of resizes
+ * when they are over), vm-rival.c (somebody else resizes), vm-snapshot.c, vm-operator.c (what people ask for), vm-lacks.c (what
+ * is in the way), vm-pressure.c (its process on the host), vm-lease.c (who resizes it).
  */
 
 #include "common/clock.h"
