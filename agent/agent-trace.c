@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a recording is to have, as a row: called where a pure core has just answered, and before anything follows from that, so that
- * rows are in the order in which the cores were asked.
+ * What a recording is to have, as a row: called where a pure core has just answered, and before anything follows from that,
+ * so that rows are in the order in which the cores were asked.
  */
 
 #include "agent/agent-internal.h"

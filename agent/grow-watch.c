@@ -8,8 +8,8 @@
  * balloon keeps, is no gain. usable moves by whole sub-blocks; the workload does not move it.
  *
  * The host ends a wave that is slow, and sends the next one while the rest of it still comes. Memory does not say whose it is:
- * a watch that closed with as much as its own wave's would leave so much unconfirmed for good. So it stays open for a while, for
- * what the waves before lacked; the host knows whose that is.
+ * a watch that closed with as much as its own wave's would leave so much unconfirmed for good. So it stays open for a
+ * while, for what the waves before lacked; the host knows whose that is.
  */
 
 #include "agent/grow-watch.h"

@@ -33,8 +33,8 @@ typedef struct GrowStep {
 } GrowStep;
 
 /*
- * watch: as the last wave left it, or all zero. before: the last snapshot taken before the notice, so that none of its memory is in
- * it. asked_usec: when the guest began to ask, 0 = it does not.
+ * watch: as the last wave left it, or all zero. before: the last snapshot taken before the notice, so that none of its
+ * memory is in it. asked_usec: when the guest began to ask, 0 = it does not.
  */
 void grow_watch_open(GrowWatch *watch, const MessageGrowNotice *notice, const Snapshot *before,
                      uint64_t now_usec, uint64_t asked_usec);

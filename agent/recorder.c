@@ -5,11 +5,11 @@
  * other one out meanwhile, because a write to a file takes a page for it, and waits for the disk, when there is none to be
  * had: just when the samples matter. If both are full the row is dropped and counted, and the next one tells.
  *
- * A recording begins with the agent's first look, so that a replay (replay.c) knows all that the agent remembers; it is exact as
- * long as no row is missing.
+ * A recording begins with the agent's first look, so that a replay (replay.c) knows all that the agent remembers; it is
+ * exact as long as no row is missing.
  *
- * Rejected: a ring of the last minutes in memory, written out on demand. What happened before its first row is part of every decision
- * in it.
+ * Rejected: a ring of the last minutes in memory, written out on demand. What happened before its first row is part of
+ * every decision in it.
  */
 
 #include "agent/recorder.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A replay is exact because the cores are pure: the same structs, in the same order, give the same answers, on any machine and at
- * any time. What is printed is what was decided now; each value of it that the recording has is compared as text, so as it was
- * written. Columns that the recording does not have, as an older agent's may not, are not compared.
+ * A replay is exact because the cores are pure: the same structs, in the same order, give the same answers, on any machine
+ * and at any time. What is printed is what was decided now; each value of it that the recording has is compared as text, so
+ * as it was written. Columns that the recording does not have, as an older agent's may not, are not compared.
  *
  * Rejected: to go on after a difference. The cores remember, so all that follows may differ for that reason alone.
  */

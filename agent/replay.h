@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * memtide-agent replay: lets the pure cores decide again on what a recording (trace.h) says that they were given, prints what they
- * decided, and stops at the first decision that is not the recorded one.
+ * memtide-agent replay: lets the pure cores decide again on what a recording (trace.h) says that they were given, prints
+ * what they decided, and stops at the first decision that is not the recorded one.
  */
 
 #include <stdbool.h>

@@ -22,8 +22,8 @@ typedef struct Shrinker Shrinker;
 
 typedef struct ShrinkerHandlers {
         /*
-         * What was asked, or seen, and what policy/shrink.h made of it, before anything follows from it: for a recording. ask and
-         * plan are NULL where there is none.
+         * What was asked, or seen, and what policy/shrink.h made of it, before anything follows from it: for a recording.
+         * ask and plan are NULL where there is none.
          */
         void (*trace)(TraceWhat what, const ShrinkAsk *ask, const ShrinkPlan *plan, void *userdata);
         /* message is a ShrinkOffer, or a ResizeConfirm whose block counts are the owner's to fill. */

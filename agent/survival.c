@@ -15,8 +15,8 @@
 #include <sys/mman.h>
 
 /*
- * glibc would grow the heap by 128 KiB and hand out again, zeroed and so touched, what the start has used. Large tables that are
- * hardly used get mappings of their own instead, of which only pages that are used become resident: 16 KiB less.
+ * glibc would grow the heap by 128 KiB and hand out again, zeroed and so touched, what the start has used. Large tables
+ * that are hardly used get mappings of their own instead, of which only pages that are used become resident: 16 KiB less.
  */
 void survival_spare_heap(void) {
         (void) mallopt(M_TOP_PAD, 0);

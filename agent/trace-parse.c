@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A recording read back, which may be of an older or a later agent, and anybody's: columns are found by their names, those that are
- * not known are passed over, those that are missing stay 0. What is there is held to its type.
+ * A recording read back, which may be of an older or a later agent, and anybody's: columns are found by their names, those
+ * that are not known are passed over, those that are missing stay 0. What is there is held to its type.
  */
 
 #include "agent/trace.h"

@@ -2,11 +2,11 @@
 
 /*
  * One table has all columns, for whoever writes a row and whoever reads one. All fields of Snapshot are in a sample's row,
- * whatever was read in it, so a row stands for itself. What a row has nothing of is empty, so all rows have the same columns, and
- * any program that knows such files can be let loose on it.
+ * whatever was read in it, so a row stands for itself. What a row has nothing of is empty, so all rows have the same
+ * columns, and any program that knows such files can be let loose on it.
  *
- * Rejected: a dump of the structs, which only the same build could read and nobody look at; and a kind of line of its own for each
- * event, which is shorter and no table.
+ * Rejected: a dump of the structs, which only the same build could read and nobody look at; and a kind of line of its own
+ * for each event, which is shorter and no table.
  */
 
 #include "agent/trace.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The kernel's clocks in microseconds, read anew at each call. The loop's own time (sd_event_now()) stands still within a dispatch,
- * and timings within one are shown to people.
+ * The kernel's clocks in microseconds, read anew at each call. The loop's own time (sd_event_now()) stands still within a
+ * dispatch, and timings within one are shown to people.
  */
 
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Rejected: a thread, with locks about all that it looks at; and a number of things to be done at a time instead of a time, which
- * is too long on a slow machine and too short for what goes quickly.
+ * Rejected: a thread, with locks about all that it looks at; and a number of things to be done at a time instead of a time,
+ * which is too long on a slow machine and too short for what goes quickly.
  */
 
 #include "common/slices.h"
@@ -44,8 +44,8 @@ static bool is_on(const Slices *slices) {
 }
 
 /*
- * Anew for each slice: a source that stays on stays pending, and sd-event serves those of one priority in the order in which they
- * became so, this one always first. Fails only in a loop that has ended, where nothing matters any more.
+ * Anew for each slice: a source that stays on stays pending, and sd-event serves those of one priority in the order in
+ * which they became so, this one always first. Fails only in a loop that has ended, where nothing matters any more.
  */
 static void set_on(Slices *slices, bool on) {
         (void) sd_event_source_set_enabled(slices->source, on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);

@@ -32,8 +32,8 @@ Bridge *bridge_free(Bridge *bridge);
 DEFINE_CLEANUP_FUNC(Bridge, bridge_free)
 
 /*
- * Reads vm.d again and takes over config, but for its fixed keys. Returns 0, or -errno (-EINVAL: vm.d has an error, logged) with
- * everything as it was.
+ * Reads vm.d again and takes over config, but for its fixed keys. Returns 0, or -errno (-EINVAL: vm.d has an error, logged)
+ * with everything as it was.
  */
 int bridge_reload(Bridge *bridge, const BridgeConfig *config);
 

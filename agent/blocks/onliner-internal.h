@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a turn of the onliner (onliner.c) and a range (onliner-range.c) ask of one look at a block (onliner-look.c). No other file includes this. */
+/*
+ * What a turn of the onliner (onliner.c) and a range (onliner-range.c) ask of one look at a block (onliner-look.c). No
+ * other file includes this.
+ */
 
 #include "agent/blocks/onliner.h"
 

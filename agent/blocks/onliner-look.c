@@ -4,9 +4,9 @@
  * One look at one block: what sysfs says now against what was known, and what follows from the difference: a fate to be
  * told, a retry, or that the block is to be onlined.
  *
- * A block that goes offline after it was online, and not at the host's word, is an administrator's, whoever that was, and is left alone until
- * somebody onlines it, also by the next agent of this boot. The kernel's own unplug looks the same for a moment and
- * then removes the block.
+ * A block that goes offline after it was online, and not at the host's word, is an administrator's, whoever that was, and
+ * is left alone until somebody onlines it, also by the next agent of this boot. The kernel's own unplug looks the same for
+ * a moment and then removes the block.
  *
  * Rejected: to believe the action of an event. It may be late, or lost; the state of the block is neither.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A range of the host's, one at a time: checked, begun when the batch that is being written has ended, over when the writer says so.
- * Blocks are not onlined meanwhile: the two would race for the kernel's lock on hotplug, and for the same blocks.
+ * A range of the host's, one at a time: checked, begun when the batch that is being written has ended, over when the writer
+ * says so. Blocks are not onlined meanwhile: the two would race for the kernel's lock on hotplug, and for the same blocks.
  */
 
 #include <assert.h>

@@ -58,8 +58,9 @@ typedef void (*BlockRangeHandler)(const BlockRangeResult *result, void *userdata
 typedef struct BlockService BlockService;
 
 /*
- * Scans at once, and does no more than read until block_service_start(); then it onlines from the loop. Blocks found online are not reported. root is borrowed
- * for the service's life, config is copied. Without kernel events it works by its slow timer.
+ * Scans at once, and does no more than read until block_service_start(); then it onlines from the loop. Blocks found online
+ * are not reported. root is borrowed for the service's life, config is copied. Without kernel events it works by its slow
+ * timer.
  * Returns 0, -ENOENT where the kernel has no memory hotplug, or -errno.
  */
 int block_service_new(sd_event *event, const RootDir *root, const BlockServiceConfig *config,

@@ -53,7 +53,10 @@ typedef struct DemandFire {
 /* Fills the view from the sample and brings the state's memory of the signals up to date. */
 void demand_track(const DemandConfig *config, DemandState *state, const Snapshot *sample, DemandView *ret);
 
-/* The part of it that is about pages that nobody has: they are available, for a while. merged: the sample, held to what is possible. */
+/*
+ * The part of it that is about pages that nobody has: they are available, for a while. merged: the sample, held to what is
+ * possible.
+ */
 void demand_forgive_loose(DemandState *state, const Snapshot *sample, Snapshot *merged);
 
 /* The part of it that is about counters: the view's windows and what came since the last reading. */

@@ -2,14 +2,15 @@
 
 /*
  * Pages that are off the free lists and that nobody has: free page reporting's, for as long as the host drops them (see
- * shrink-watch.c), and those of a block that is isolated before it leaves MemTotal. MemAvailable lacks up to 128 MiB of them at once,
- * and two samples in a row that do so make a guest of 512 MiB ask for a GiB.
+ * shrink-watch.c), and those of a block that is isolated before it leaves MemTotal. MemAvailable lacks up to 128 MiB of
+ * them at once, and two samples in a row that do so make a guest of 512 MiB ask for a GiB.
  *
- * They are counted as available for as long as the margin bears that they are not. What somebody has is known where the sample knows
- * what is held, which is while memory is on its way out: then, samples come every 20 ms, and a false alarm undoes a shrink.
+ * They are counted as available for as long as the margin bears that they are not. What somebody has is known where the
+ * sample knows what is held, which is while memory is on its way out: then, samples come every 20 ms, and a false alarm
+ * undoes a shrink.
  *
- * Rejected: to know it in every sample. It is as much again to look for in meminfo, and two looks a second apart do not both fall into
- * the same 11 ms.
+ * Rejected: to know it in every sample. It is as much again to look for in meminfo, and two looks a second apart do not
+ * both fall into the same 11 ms.
  */
 
 #include "agent/policy/demand-internal.h"

@@ -130,7 +130,10 @@ static bool stalls_are_benign(const DemandView *view, uint64_t available) {
                (view->now.has & SNAPSHOT_HAS_ZONES) && !kernel_short;
 }
 
-/* G6: the OOM killer ran for want of the guest's memory. A container's own OOM raises the same counter, with no stall beside it. */
+/*
+ * G6: the OOM killer ran for want of the guest's memory. A container's own OOM raises the same counter, with no stall
+ * beside it.
+ */
 static bool rule_oom(DemandState *state, const DemandView *view, DemandFire *ret) {
         uint64_t available = u64_min(view->available, view->available_before);
 

@@ -172,7 +172,7 @@ uint64_t demand_floor_bytes(uint64_t total_bytes);
 uint64_t demand_plug_budget_bytes(const Snapshot *now);
 
 /*
- * What the guest says to so many bytes more, out of the balloon or as new memory: REFUSAL_NONE, or REFUSAL_MARGIN for new memory
- * beyond the budget.
+ * What the guest says to so many bytes more, out of the balloon or as new memory: REFUSAL_NONE, or REFUSAL_MARGIN for new
+ * memory beyond the budget.
  */
 RefusalReason demand_check_growth(const Snapshot *now, uint64_t bytes, bool balloon);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What asking (shrink.c), probing (shrink-probe.c) and watching (shrink-watch.c) have in common. No other file includes this. */
+/*
+ * What asking (shrink.c), probing (shrink-probe.c) and watching (shrink-watch.c) have in common. No other file includes
+ * this.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>

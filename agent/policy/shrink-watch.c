@@ -11,8 +11,8 @@
  * fell into that was a false veto, "growth of 98 MiB in 672 ms". So growth that nothing the kernel accounts for has a part in counts
  * only when it lasts; programs, tmpfs, slab, page tables and stacks are vetoed for at once.
  *
- * Rejected: to have every veto wait for a second sample. It would cost the guests with free page reporting, which are those that
- * do as they were told, 20 ms of the 100 that there are for a real one; and one pass reports many such lots in a row.
+ * Rejected: to have every veto wait for a second sample. It would cost the guests with free page reporting, which are those
+ * that do as they were told, 20 ms of the 100 that there are for a real one; and one pass reports many such lots in a row.
  *
  * Rejected: to judge a step when it is over. A load that grows at 300 MiB/s is through a margin of 64 MiB in 210 ms, of
  * which the host may need 100 to stop.
@@ -62,7 +62,10 @@ static bool exceeds(uint64_t used, uint64_t base, uint64_t in_flight, uint64_t m
         return u64_sub(used, base) > u64_add(veto, own);
 }
 
-/* used, less what of its growth over base nobody has: it is not free, and nothing that the kernel accounts for has grown by it. */
+/*
+ * used, less what of its growth over base nobody has: it is not free, and nothing that the kernel accounts for has grown by
+ * it.
+ */
 static uint64_t had(uint64_t used, uint64_t base, const Snapshot *now, bool held_known, uint64_t held_base) {
         uint64_t grown = u64_sub(used, base);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The files that a sample is made of, one function each: read, parsed, and into the snapshot. Each stands alone. One that fails keeps
- * its last values in the snapshot, is missing from has, is named once in the log and listed for Hello; one that comes back is used
- * again. The alternative, to stop on the first failure as earlyoom does, would trade a signal for the whole agent.
+ * The files that a sample is made of, one function each: read, parsed, and into the snapshot. Each stands alone. One that
+ * fails keeps its last values in the snapshot, is missing from has, is named once in the log and listed for Hello; one that
+ * comes back is used again. The alternative, to stop on the first failure as earlyoom does, would trade a signal for the
+ * whole agent.
  */
 
 #include "agent/signals/sampler-internal.h"
@@ -70,7 +71,10 @@ static size_t source_read(Sampler *sampler, Source source) {
 
 /* -- one source each ------------------------------------------------------------------------------- */
 
-/* Of the text that is in the room, which is as it should be or not. It is as much again to look for, so only where it is wanted. */
+/*
+ * Of the text that is in the room, which is as it should be or not. It is as much again to look for, so only where it is
+ * wanted.
+ */
 static void read_held(Sampler *sampler, size_t n, bool is_whole, Snapshot *snapshot) {
         uint32_t missing = counters_parse(&sampler->held, &counters_held, sampler->room.text, n);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * memtidectl: shows, explains, and tells the bridge what to do. A verb is one row of a table: its name, what it takes, its help line and its
- * function; --help is printed from the same table.
+ * memtidectl: shows, explains, and tells the bridge what to do. A verb is one row of a table: its name, what it takes, its
+ * help line and its function; --help is printed from the same table.
  *
  * Exit status: 0 done; 1 the bridge could not be asked, knows no such VM, or did not do all of it; 2 wrong usage.
  */

@@ -3,7 +3,8 @@
 
 /*
  * Which VMs there are: sockets NAME.channel and NAME.qmp in the discovery folder, vm.d/NAME.conf, and
- * the domains of libvirt, which somebody else lists. The whole truth is delivered each time that something changed; who owns VMs compares it with what it has.
+ * the domains of libvirt, which somebody else lists. The whole truth is delivered each time that something changed; who
+ * owns VMs compares it with what it has.
  */
 
 #include <systemd/sd-event.h>
@@ -34,7 +35,10 @@ typedef struct DiscoveryOptions {
         DiscoveryDefaults defaults;
 } DiscoveryOptions;
 
-/* A delivery: a beginning, each VM once and in no order, an end. One that something overtakes has no end, and another begins. */
+/*
+ * A delivery: a beginning, each VM once and in no order, an end. One that something overtakes has no end, and another
+ * begins.
+ */
 typedef enum DiscoveryStep {
         DISCOVERY_BEGINS,
         DISCOVERY_VM,

@@ -177,7 +177,10 @@ void vm_note_result(Vm *vm, const Decision *decision, uint64_t now_usec);
 /* Takes bytes that were granted by decision out of the VM's bucket. */
 void vm_spend(Vm *vm, const Decision *decision, uint64_t bytes, uint64_t now_usec);
 
-/* The open resize is closed, another step of growth begins, its guest confirms; what is over by end_usec is not awaited any more. */
+/*
+ * The open resize is closed, another step of growth begins, its guest confirms; what is over by end_usec is not awaited any
+ * more.
+ */
 void vm_late_begin(Vm *vm, uint64_t now_usec);
 void vm_late_new_step(Vm *vm);
 void vm_late_confirm(Vm *vm, const MessageResizeConfirm *confirm, uint64_t now_usec);

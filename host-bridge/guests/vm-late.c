@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What comes of a VM's resizes when they are over. Few have any, and for a minute: the others hold a pointer for it. Out of memory
- * nothing is awaited, and the guest's reports still tell what it has.
+ * What comes of a VM's resizes when they are over. Few have any, and for a minute: the others hold a pointer for it. Out of
+ * memory nothing is awaited, and the guest's reports still tell what it has.
  */
 
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 
 /*
  * One bridge resizes a VM. The other one observes it, says who has it, and takes over when that one is gone, from what
- * the hypervisor and fresh reports then say. Where no lease can be had at all (a trial by a user who may not write there) the VM
- * is resized as before: the channel and the monitor serve one client at a time, which is a weaker lease of its own.
+ * the hypervisor and fresh reports then say. Where no lease can be had at all (a trial by a user who may not write there)
+ * the VM is resized as before: the channel and the monitor serve one client at a time, which is a weaker lease of its own.
  */
 
 #include <assert.h>

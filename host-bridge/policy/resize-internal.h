@@ -3,8 +3,8 @@
 
 /*
  * The parts of resize.c: resize-plan.c begins a step (planned, asked, offered), resize-step.c ends it (accepted,
- * confirmed, closed), resize-short.c says how long it is waited for, resize-dimm.c has what a DIMM needs besides, resize-undo.c the ways back (adopting what came,
- * restoring the original). Nobody else includes this.
+ * confirmed, closed), resize-short.c says how long it is waited for, resize-dimm.c has what a DIMM needs besides,
+ * resize-undo.c the ways back (adopting what came, restoring the original). Nobody else includes this.
  */
 
 #include "host-bridge/policy/resize.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Whether a guest's figures can be true: against each other, against time, against its hypervisor's. Every figure is cut to what
- * is possible anyway; this is for the guest whose word is worth nothing. Pure.
+ * Whether a guest's figures can be true: against each other, against time, against its hypervisor's. Every figure is cut to
+ * what is possible anyway; this is for the guest whose word is worth nothing. Pure.
  */
 
 #include <stdbool.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One answer at a time, when the loop has nothing else to do. VMs may come and go meanwhile: then the answer is begun anew at its
- * end, but not for ever. A list of yesterday does no harm to a person; objects are another matter. Who was told first that a VM
- * has gone, and then that it is there, has it for good: such an answer is an error in the end, and asked for again.
+ * One answer at a time, when the loop has nothing else to do. VMs may come and go meanwhile: then the answer is begun anew
+ * at its end, but not for ever. A list of yesterday does no harm to a person; objects are another matter. Who was told
+ * first that a VM has gone, and then that it is there, has it for good: such an answer is an error in the end, and asked
+ * for again.
  */
 
 #include "host-bridge/surfaces/bus-listing.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Answers that go over all VMs, put together a few VMs at a time: thousands of them at once would hold up an alarm, by the list of
- * their fields for seconds.
+ * Answers that go over all VMs, put together a few VMs at a time: thousands of them at once would hold up an alarm, by the
+ * list of their fields for seconds.
  */
 
 #include <systemd/sd-bus.h>
@@ -35,5 +35,8 @@ DEFINE_CLEANUP_FUNC(BusListing, bus_listing_free)
 /* Answers call later. Returns what a method handler returns. */
 int bus_listing_answer(BusListing *listing, BusListingKind kind, sd_bus_message *call, sd_bus_error *error);
 
-/* One of the answers alone: of vm, appended to a reply whose array is open. fields: room for them. Returns 0 or more, or -errno. */
+/*
+ * One of the answers alone: of vm, appended to a reply whose array is open. fields: room for them. Returns 0 or more, or
+ * -errno.
+ */
 int bus_append_lacks(sd_bus_message *reply, const VmSnapshot *vm, Field *fields);

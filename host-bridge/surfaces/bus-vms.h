@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Each VM as an object of its own, below /org/memtide/Bridge1/vm, with a manager of objects at /org/memtide/Bridge1: for programs
- * that know D-Bus and not memtide. Read-only.
+ * Each VM as an object of its own, below /org/memtide/Bridge1/vm, with a manager of objects at /org/memtide/Bridge1: for
+ * programs that know D-Bus and not memtide. Read-only.
  *
  *  interface org.memtide.Vm1
  *  Name s, State s, SizeBytes t, CommittedBytes t, Urgency s, Fields a{sv} (as of GetVm; not in GetAll)

@@ -63,8 +63,8 @@ void bus_set_views(Bus *bus, Audit *audit, const ConfigView *config);
 void bus_set_control(Bus *bus, const Control *control);
 
 /*
- * The same object on the system bus at socket_path as well, under the name of its interface, whenever there is a bus. Its policy
- * (org.memtide.Bridge1.conf) says who may call what. Returns 0 or -errno.
+ * The same object on the system bus at socket_path as well, under the name of its interface, whenever there is a bus. Its
+ * policy (org.memtide.Bridge1.conf) says who may call what. Returns 0 or -errno.
  */
 int bus_join(Bus *bus, sd_event *event, const char *socket_path);
 

@@ -18,8 +18,8 @@ typedef struct HttpAddress {
 typedef struct Http Http;
 
 /*
- * listen_fd: a socket that listens already, taken over in any case; < 0: one is made, on address. source and resizes are borrowed and
- * must outlive the Http. Returns 0, or -errno when it can not listen.
+ * listen_fd: a socket that listens already, taken over in any case; < 0: one is made, on address. source and resizes are
+ * borrowed and must outlive the Http. Returns 0, or -errno when it can not listen.
  */
 int http_new(sd_event *event, const HttpAddress *address, int listen_fd, const SnapshotSource *source,
              const MetricsResizes *resizes, Http **ret);

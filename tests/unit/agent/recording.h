@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Recordings of raw counters, those of tests/fixtures/recordings, unpacked: as snapshots. The agent's own are agent/replay.h's. */
+/*
+ * Recordings of raw counters, those of tests/fixtures/recordings, unpacked: as snapshots. The agent's own are
+ * agent/replay.h's.
+ */
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Every kernel file that the agent reads, spoilt in every way: it starts and goes on, every other signal stays, and the log names
- * the file once. A whole agent per case, in a process of its own, since the log remembers whom it has named.
+ * Every kernel file that the agent reads, spoilt in every way: it starts and goes on, every other signal stays, and the log
+ * names the file once. A whole agent per case, in a process of its own, since the log remembers whom it has named.
  */
 
 #include <fcntl.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Containers at their own limit beside a stream: what they do is not the guest's need, and what the guest does beside them is. */
+/*
+ * Containers at their own limit beside a stream: what they do is not the guest's need, and what the guest does beside them
+ * is.
+ */
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -150,8 +150,8 @@ static void test_known_territory(void **unused) {
 }
 
 /*
- * Free page reporting in a guest that shrinks: 128 MiB are off the free lists in two samples, nobody has them, and no more is asked
- * for than before. A process of as much is asked for, as is what stays away.
+ * Free page reporting in a guest that shrinks: 128 MiB are off the free lists in two samples, nobody has them, and no more
+ * is asked for than before. A process of as much is asked for, as is what stays away.
  */
 static void test_reported_pages(void **unused) {
         enum { REPORTED, PROCESS, STAYS, UNKNOWN, WAYS };

@@ -95,7 +95,10 @@ static void test_failures(void **state) {
         procroom_done(&room);
 }
 
-/* A room that has moved for a larger file serves the smaller one as before, and no file gets less than four times its length. */
+/*
+ * A room that has moved for a larger file serves the smaller one as before, and no file gets less than four times its
+ * length.
+ */
 static void test_one_room(void **state) {
         _cleanup_(tree_freep) Tree *tree = tree_new(NULL);
         ProcRoom room = {0};

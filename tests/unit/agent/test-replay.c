@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Sessions that were recorded (tests/fixtures/recordings/agent, the README beside it says how) are decided today as they were then:
- * bytes, reasons, vetoes. Whoever changes a rule sees here which decision changes with it. And the form of a recording: nothing
- * that a core is given or answers is left out of it, and what is none is said.
+ * Sessions that were recorded (tests/fixtures/recordings/agent, the README beside it says how) are decided today as they
+ * were then: bytes, reasons, vetoes. Whoever changes a rule sees here which decision changes with it. And the form of a
+ * recording: nothing that a core is given or answers is left out of it, and what is none is said.
  */
 
 #include <setjmp.h>

@@ -206,7 +206,10 @@ static void test_reported_pages(void **unused) {
         }
 }
 
-/* One lot after the other, for as long as it takes, is still nobody's; what stays away is somebody's whom the kernel does not name. */
+/*
+ * One lot after the other, for as long as it takes, is still nobody's; what stays away is somebody's whom the kernel does
+ * not name.
+ */
 static void test_loose_growth_that_lasts(void **unused) {
         Guest guest;
 
