@@ -119,6 +119,8 @@ def test_its_sandbox_leaves_it_all_it_needs(agent: Unit) -> None:
     assert int(effective, 16) == CAP_SYS_RESOURCE | CAP_NET_ADMIN, "PSI triggers would be slow, events be lost"
     locked = agent.vm.check(f"grep VmLck /proc/{agent.pid}/status").split()[1]
     assert int(locked) > 0
+    limit = agent.vm.check(f"grep 'Max locked memory' /proc/{agent.pid}/limits").split()[3]
+    assert limit == "unlimited", "a manager's default of 64 KiB would leave it to be paged out"
     assert agent.show("ControlGroup") == f"/{agent.name}", "MemoryMin= does nothing below a slice that has none"
     group = "/sys/fs/cgroup/memtide-agent.service"
     least, most, now = (int(agent.vm.check(f"cat {group}/memory.{what}")) for what in ("min", "max", "current"))
