@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host closes the port for a minute, then unplugs it and plugs it again: the agent must not spin on it, and must
-come back by itself."""
+"""The host closes the port for a while, then unplugs it and plugs it again: the agent must not spin on it, and must
+come back by itself. MEMTIDE_CLOSED_S is for how long."""
 from __future__ import annotations
 
+import os
 import time
 
 from tests.e2e.conftest import GuestFactory
@@ -11,7 +12,7 @@ from tests.guest.config import PORT
 from tests.guest.guest import Guest
 from tests.guest.wait import wait_for
 
-CLOSED_S = 60
+CLOSED_S = int(os.environ.get("MEMTIDE_CLOSED_S", "20"))
 # Calm sampling is about once a second; a spin on the closed port would take all of the CPU.
 MOST_CPU_PERCENT = 2.0
 
@@ -22,7 +23,7 @@ def cpu_ticks(vm: Guest) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_port_closed_a_minute(bridge: Bridge, guest: GuestFactory) -> None:
+def test_port_closed(bridge: Bridge, guest: GuestFactory) -> None:
     vm = guest()
     pid = vm.check("cat /run/agent.pid")
     bridge.stop()
