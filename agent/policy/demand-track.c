@@ -224,7 +224,10 @@ static Snapshot merge(const Snapshot *last, const Snapshot *s) {
         return m;
 }
 
-/* K and its slope; zoneinfo is read once a second. */
+/*
+ * K and its slope; zoneinfo is read once a second. What the host takes or gives, by virtio-mem or the balloon, moves K and the
+ * zones' size (managed) alike and is nobody's use of them: a shrink of 128 MiB was a fall to be afraid of, and stopped the next.
+ */
 static void track_kernel(DemandState *state, DemandView *view) {
         view->kernel_known = (view->now.has & SNAPSHOT_HAS_ZONES) && view->now.movable_managed_bytes > 0;
         view->kernel = demand_kernel_bytes(&view->now);
@@ -234,7 +237,9 @@ static void track_kernel(DemandState *state, DemandView *view) {
 
         if (state->kernel_usec > 0) {
                 uint64_t usec = view->now.now_usec - state->kernel_usec;
-                int64_t slope = slope_of(u64_delta(view->kernel, state->kernel_bytes), usec);
+                int64_t moved = u64_delta(view->kernel, state->kernel_bytes);
+                int64_t resized = u64_delta(view->now.kernel_managed_bytes, state->kernel_managed_bytes);
+                int64_t slope = slope_of(moved - resized, usec); /* held() has bounded all of them */
 
                 state->kernel_slope_bytes_per_sec = smooth(state->kernel_slope_bytes_per_sec, slope, usec);
                 if (state->kernel_slope_bytes_per_sec >= -(int64_t) (2 * MIB))
@@ -243,6 +248,7 @@ static void track_kernel(DemandState *state, DemandView *view) {
                         state->kernel_falling_usec = view->now.now_usec;
         }
         state->kernel_bytes = view->kernel;
+        state->kernel_managed_bytes = view->now.kernel_managed_bytes;
         state->kernel_usec = view->now.now_usec;
 }
 

@@ -129,9 +129,9 @@ typedef struct DemandState {
         unsigned n_trials;
 
         /* kernel zones */
-        uint64_t kernel_bytes, kernel_usec; /* K, when it was read */
+        uint64_t kernel_bytes, kernel_managed_bytes, kernel_usec; /* K, of what, when it was read */
         int64_t kernel_slope_bytes_per_sec;
-        uint64_t kernel_falling_usec; /* K has been falling fast since; 0 = it is not */
+        uint64_t kernel_falling_usec; /* K has been used up fast since; 0 = it is not */
         uint64_t kernel_asked_bytes, kernel_wanted_bytes,
                 kernel_held_usec; /* by K: usable asked for, K hoped for */
 

@@ -416,6 +416,31 @@ static void test_kernel_zone_futile(void **unused) {
         assert_int_equal(n_given, 1);
 }
 
+/* K falls from 230 MiB at 60 MiB/s: somebody uses it up, or the host takes it, and the zones with it. */
+static void test_kernel_zone_taken_by_the_host(void **unused) {
+        for (unsigned taken = 0; taken < 2; taken++) {
+                uint64_t total = 512 * MIB;
+                Urgency most = URGENCY_NONE;
+                Guest guest;
+
+                guest_init(&guest, total, 50 * MIB);
+                guest.s.kernel_managed_bytes = 256 * MIB;
+                guest.s.movable_managed_bytes = 256 * MIB;
+                guest.s.kernel_free_bytes = 230 * MIB;
+                for (unsigned i = 0; i < 40; i++) {
+                        guest.s.kernel_free_bytes -= i >= 10 ? 6 * MIB : 0;
+                        if (taken && i >= 10) {
+                                guest.s.kernel_managed_bytes -= 6 * MIB;
+                                total -= 6 * MIB;
+                                guest_set(&guest, total, 50 * MIB);
+                        }
+                        guest_step(&guest, MSEC(100));
+                        most = guest.demand.urgency > most ? guest.demand.urgency : most;
+                }
+                assert_int_equal(most, taken ? URGENCY_NONE : URGENCY_CRITICAL);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_floor),
@@ -434,6 +459,7 @@ int main(void) {
                 cmocka_unit_test(test_time_goes_back),
                 cmocka_unit_test(test_missing_signals),
                 cmocka_unit_test(test_kernel_zone_futile),
+                cmocka_unit_test(test_kernel_zone_taken_by_the_host),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
