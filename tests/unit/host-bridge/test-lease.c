@@ -4,7 +4,6 @@
 
 #include "world.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -41,26 +40,11 @@ static int setup(void **state) {
         return 0;
 }
 
-static void remove_folder(const char *folder) {
-        const struct dirent *entry;
-        DIR *dir = opendir(folder);
-
-        if (!dir)
-                return;
-        while ((entry = readdir(dir)))
-                (void) unlinkat(dirfd(dir), entry->d_name, 0);
-        (void) closedir(dir);
-        (void) rmdir(folder);
-}
-
 static int teardown(void **state) {
         Fixture *f = *state;
 
-        remove_folder(leases_folder(f->first));
         (void) leases_free(f->first);
         (void) leases_free(f->second);
-        for (size_t i = 0; i < ELEMENTSOF(f->sockets); i++)
-                (void) unlink(f->sockets[i]);
         world_done(&f->world);
         free(f);
         return 0;

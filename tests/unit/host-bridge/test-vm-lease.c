@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,20 +38,10 @@ static int hosts_setup(void **state) {
 
 static int hosts_teardown(void **state) {
         Hosts *hosts = *state;
-        const struct dirent *entry;
-        char folder[128];
-        DIR *dir;
 
         hosts->f->vm = vm_free(hosts->f->vm);
-        (void) snprintf(folder, sizeof(folder), "%s", leases_folder(hosts->mine));
         (void) leases_free(hosts->mine);
         (void) leases_free(hosts->others);
-        dir = opendir(folder);
-        while (dir && (entry = readdir(dir)))
-                (void) unlinkat(dirfd(dir), entry->d_name, 0);
-        if (dir)
-                (void) closedir(dir);
-        (void) rmdir(folder);
         (void) teardown((void **) &hosts->f);
         free(hosts);
         return 0;
