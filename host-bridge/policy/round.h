@@ -3,7 +3,7 @@
 
 /*
  * One look at all VMs: what each is to have of a budget that cannot hold what all of them want, and who is asked to give
- * for whom. Pure, integers only, O(n) but for the search of donors, which is bounded.
+ * for whom. Pure, integers only, a bounded number of looks at each VM.
  *
  * A round grants nothing: it says up to where a VM may be granted (target) and what it is asked for (ask); the arbiter
  * still judges each VM, against what is free at that moment.

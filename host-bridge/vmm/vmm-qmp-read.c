@@ -126,10 +126,7 @@ static int take_summary(VmmQmp *q, const json_t *value) {
         return r;
 }
 
-/*
- * Before QEMU 7.1 there is no such property: where it does not say, no DIMM is planned, and nothing else depends on
- * it.
- */
+/* Before QEMU 7.1 there is no such property: where it does not say, no DIMM is planned; nothing else depends on it. */
 static void take_machine(VmmQmp *q, const json_t *value) {
         MemoryModel model = {};
 

@@ -162,7 +162,8 @@ static bool set_modes(Farm *farm, const char *line) {
                 return false;
         for (unsigned i = first; i < first + n; i++)
                 atomic_store(agents ? &farm->vms[i].agent_mode : &farm->vms[i].monitor_mode, mode);
-        bound_mischief(farm);
+        if (agents)
+                bound_mischief(farm);
         return true;
 }
 
